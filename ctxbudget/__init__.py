@@ -1,0 +1,1 @@
+"""ctxbudget: a context budget engine for multi-phase LLM-agent workflows."""

@@ -1,0 +1,63 @@
+"""`ctxbudget validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ctxbudget.config.policy_file import LoadedPolicy
+
+
+@click.command("validate")
+@click.argument("files", nargs=-1, required=True)
+def command(files: tuple[str, ...]) -> int:
+    """Check workflow and policy FILES; exit 2 if any is wrong.
+
+    A file with `phases` is a workflow, one with `rules` a policy. Bare names mean shipped
+    workflows or policies.
+
+    \b
+    Examples:
+      ctxbudget validate flow.yaml
+      ctxbudget validate workflows/*.yaml policies/*.yaml
+    """
+    from ctxbudget.core.errors import CtxBudgetError
+
+    failed = False
+    for name in files:
+        try:
+            click.echo(f"{name}: fine, {_check(name)}")
+        except CtxBudgetError as error:
+            click.echo(f"ctxbudget: error: {error}", err=True)
+            failed = True
+    return 2 if failed else 0
+
+
+def _check(name: str) -> str:
+    """Return what a file holds, after checking it to the end."""
+    from ctxbudget.config.document import read_document
+    from ctxbudget.config.lookup import find, names
+    from ctxbudget.config.plan import plan_run
+    from ctxbudget.config.policy_file import load_policy
+    from ctxbudget.config.workflow_file import read_workflow
+
+    if name in names("policies"):
+        return _policy_words(load_policy(name))
+    path: Path = find("workflows", name)
+    if "rules" in read_document(path).content:
+        return _policy_words(load_policy(str(path.resolve())))
+    loaded = read_workflow(path)
+    plan = plan_run(loaded)
+    phases, waves = len(plan.graph), len(plan.graph.waves())
+    return (
+        f"a workflow of {phases} phases in {waves} waves, "
+        f"{plan.start.scale.budget_tokens:,} tokens of budget, policy {plan.policy.label}"
+    )
+
+
+def _policy_words(loaded: LoadedPolicy) -> str:
+    rules = loaded.as_data.get("rules") or ()
+    return f"a policy of {len(rules)} rules"

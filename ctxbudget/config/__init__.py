@@ -1,0 +1,1 @@
+"""Users' files: read safely, checked with pydantic, turned into core values."""

@@ -1,0 +1,301 @@
+"""The kinds of values that users' files are made of, each with its own plain error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from ctxbudget.config.document import Document
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.graph import near_misses
+from ctxbudget.core.types import Base, Limit
+
+MAX_TOKENS = 10**12
+
+
+class Strict(BaseModel):
+    """A mapping in a user's file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key; {hint}",
+                        {"hint": near_misses(str(key), cls.model_fields), "key": str(key)},
+                    )
+        elif not isinstance(value, cls):
+            raise PydanticCustomError(
+                "mapping",
+                "expected keys and values ({keys}), found {found}",
+                {"keys": ", ".join(list(cls.model_fields)[:8]), "found": shown(value)},
+            )
+        return value
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _plain(kind: str, message: str, value: object) -> PydanticCustomError:
+    return PydanticCustomError(
+        kind, "{message}, found {found}", {"message": message, "found": shown(value)}
+    )
+
+
+def _check_tokens(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
+        raise _plain("tokens", "expected a whole number of tokens, 0 or more (such as 5000)", value)
+    return value
+
+
+def _check_count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
+        raise _plain("count", "expected a whole number from 0 to 1,000,000", value)
+    return value
+
+
+def _check_seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise _plain("seconds", "expected a number of seconds, 0 or more", value)
+    return float(value)
+
+
+def _check_weight(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+        raise _plain("weight", "expected a number above 0", value)
+    return float(value)
+
+
+def _check_name(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip() or len(value) > 200:
+        raise _plain("name", "expected a name of 1 to 200 characters", value)
+    if "/" in value or not value.isprintable():
+        raise _plain("name", "expected a name without '/' or control characters", value)
+    return value
+
+
+def _check_text(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise _plain("text", "expected text", value)
+    return value
+
+
+_PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*(?:of\s+([a-z_]+)\s*)?")
+_BELOW = re.compile(r"\s*([0-9][0-9_,]*)\s+below\s+([a-z_]+)\s*")
+_LIMIT_HELP = (
+    "expected tokens (7500), a share ('75%', '30% of window', 0.75), a distance "
+    "('13000 below hard_limit') or {smaller_of: [...]}"
+)
+
+
+def _check_frac(value: Any) -> float:
+    """Read a fraction: `75%` or 0.75."""
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match and not match[2]:
+        value = float(match[1]) / 100
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _plain("frac", "expected a share such as 75% or 0.75", value)
+    return float(value)
+
+
+def _parse_limit(default: Base) -> Callable[[Any], Limit]:
+    """Return the reader of limits whose plain shares are of `default`."""
+
+    def parse(value: Any) -> Limit:
+        if isinstance(value, Limit):
+            return value
+        if isinstance(value, Mapping):
+            return _smallest(value, parse)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return Limit(tokens=_check_tokens(value), of=default)
+        if isinstance(value, float) and 0 < value < 1:
+            return Limit(share_frac=value, of=default)
+        if isinstance(value, str):
+            if match := _PERCENT.fullmatch(value):
+                return Limit(share_frac=float(match[1]) / 100, of=_base(match[2], default, value))
+            if match := _BELOW.fullmatch(value):
+                distance = int(re.sub("[_,]", "", match[1]))
+                return Limit(below_tokens=distance, of=_base(match[2], default, value))
+        raise _plain("limit", _LIMIT_HELP, value)
+
+    return parse
+
+
+def _base(name: str | None, default: Base, value: object) -> Base:
+    if name is None:
+        return default
+    if name not in list(Base):
+        raise _plain("limit", f"expected a share of {', '.join(Base)}", value)
+    return Base(name)
+
+
+def _smallest(value: Mapping[str, Any], parse: Callable[[Any], Limit]) -> Limit:
+    parts = value.get("smaller_of")
+    if set(value) != {"smaller_of"} or not isinstance(parts, list) or not parts:
+        raise _plain("limit", _LIMIT_HELP, value)
+    limits = [parse(part) for part in parts]
+    amounts = [one.tokens for one in limits if one.tokens is not None]
+    others = [one for one in limits if one.tokens is None]
+    if len(others) > 1:
+        raise _plain("limit", "expected at most one share or distance in smaller_of", value)
+    rest = others[0] if others else limits[0]
+    return Limit(
+        tokens=min(amounts) if amounts else None,
+        share_frac=rest.share_frac,
+        below_tokens=rest.below_tokens,
+        of=rest.of,
+    )
+
+
+_LIMIT_SCHEMA = {
+    "description": "Tokens, a share of a base, a distance below one, or the smallest of several.",
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        {"type": "string", "pattern": r"^\s*[0-9.]+\s*%(\s*of\s+(window|hard_limit|budget))?\s*$"},
+        {"type": "string", "pattern": r"^\s*[0-9_,]+\s+below\s+(window|hard_limit|budget)\s*$"},
+        {
+            "type": "object",
+            "properties": {"smaller_of": {"type": "array", "minItems": 1}},
+            "required": ["smaller_of"],
+            "additionalProperties": False,
+        },
+    ],
+}
+_FRAC_SCHEMA = {
+    "description": "A share: 75% or 0.75.",
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+    ],
+}
+_NAME_SCHEMA = {"type": ["string", "integer", "number"], "description": "A name without '/'."}
+_TEXT_SCHEMA = {"type": ["string", "integer", "number"]}
+
+Tokens = Annotated[int, BeforeValidator(_check_tokens), Field(ge=0)]
+Count = Annotated[int, BeforeValidator(_check_count), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_check_seconds), Field(ge=0)]
+Weight = Annotated[float, BeforeValidator(_check_weight), Field(gt=0)]
+Name = Annotated[str, BeforeValidator(_check_name), WithJsonSchema(_NAME_SCHEMA)]
+Text = Annotated[str, BeforeValidator(_check_text), WithJsonSchema(_TEXT_SCHEMA)]
+Frac = Annotated[float, BeforeValidator(_check_frac), WithJsonSchema(_FRAC_SCHEMA)]
+ShareOfBudget = Annotated[
+    Limit, BeforeValidator(_parse_limit(Base.BUDGET)), WithJsonSchema(_LIMIT_SCHEMA)
+]
+ShareOfWindow = Annotated[
+    Limit, BeforeValidator(_parse_limit(Base.WINDOW)), WithJsonSchema(_LIMIT_SCHEMA)
+]
+
+
+M = TypeVar("M", bound=Strict)
+
+
+def validated(model: type[M], document: Document) -> M:
+    """Return a document as a model.
+
+    Raises:
+        ConfigError: names the file, the line, the key, what was found and what is allowed.
+    """
+    try:
+        return model.model_validate(document.content)
+    except ValidationError as error:
+        raise _config_error(error, document) from None
+
+
+def budget_option(text: str, option: str) -> Limit:
+    """Return the limit that an option's text says: as in a file, or with k or M for thousands.
+
+    Raises:
+        ConfigError: the text says no limit.
+    """
+    value: Any = _number(text)
+    try:
+        return _parse_limit(Base.WINDOW)(text if value is None else value)
+    except PydanticCustomError as error:
+        raise ConfigError(error.message(), location=(option,)) from None
+
+
+def tokens_option(text: str, option: str) -> int:
+    """Return the tokens that an option's text says: 200000 or 200k, at least 1.
+
+    Raises:
+        ConfigError: the text says no number of tokens.
+    """
+    value = _number(text)
+    if not isinstance(value, int) or not 1 <= value <= MAX_TOKENS:
+        raise ConfigError(
+            f"expected a number of tokens such as 200000 or 200k, found {shown(text)}",
+            location=(option,),
+        )
+    return value
+
+
+def _number(text: str) -> int | float | None:
+    """Return the number that a text says, or None."""
+    match = re.fullmatch(r"([0-9][0-9_]*|[0-9]*\.[0-9]+)([kM]?)", text.strip())
+    if match is None:
+        return None
+    scale = {"": 1, "k": 1_000, "M": 1_000_000}[match[2]]
+    if "." in match[1]:
+        return float(match[1]) if scale == 1 else round(float(match[1]) * scale)
+    return int(match[1].replace("_", "")) * scale
+
+
+def _config_error(error: ValidationError, document: Document) -> ConfigError:
+    """Return the first thing that is wrong with a document, and how many more there are."""
+    problems = error.errors(include_url=False, include_input=True)
+    first = problems[0]
+    location = tuple(step for step in first["loc"] if step not in TAGS)
+    if first["type"] == "unknown_key":
+        location = (*location, first["ctx"]["key"])
+    message = first["msg"]
+    if first["type"] == "missing":
+        message = "is required and missing; add it"
+    elif first["type"] in _PYDANTIC_OWN:
+        message = f"{_PYDANTIC_OWN[first['type']]}, found {shown(first['input'])}"
+    if len(problems) > 1:
+        message += f" (and {len(problems) - 1} more problems)"
+    return ConfigError(
+        message,
+        path=document.path,
+        line=document.line_of(location),
+        location=location,
+    )
+
+
+TAGS = ("<name>", "<inline>")
+"""Marks that pydantic puts into a location for a value that may be a name or a mapping."""
+
+_PYDANTIC_OWN = {
+    "list_type": "expected a list",
+    "tuple_type": "expected a list",
+    "dict_type": "expected keys and values",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+}
+"""Messages of pydantic's own checks, in the words of our own."""

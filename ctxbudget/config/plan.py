@@ -1,0 +1,257 @@
+"""Puts a workflow file, a policy and the command line's wishes together into a run's first fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from ctxbudget.config.document import Document
+from ctxbudget.config.lookup import import_attribute
+from ctxbudget.config.policy_file import LoadedPolicy, load_policy, refuse_impossible
+from ctxbudget.config.workflow_file import (
+    AllocatorPart,
+    Deliver,
+    LoadedWorkflow,
+    QuotaPart,
+    ThresholdsPart,
+)
+from ctxbudget.core.allocation import ALLOCATORS, Allocator, open_ledger
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.events import AllocatorSpec, Phase, Quota, RunStarted, Thresholds
+from ctxbudget.core.graph import PhaseGraph, near_misses
+from ctxbudget.core.types import Base, Layer, Level, Limit, Scale
+from ctxbudget.models import window_tokens
+
+WindowOf: TypeAlias = Callable[[str], int | None]
+"""Looks a model's window up, in tokens; None if it is not known."""
+
+DEFAULT_WINDOW_TOKENS = 200_000
+"""The window of a model that is not named: the smaller of the sizes common in 2026."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line may change of a workflow; None leaves it as the file says."""
+
+    policy: str | None = None
+    allocator: str | None = None
+    budget: Limit | None = None
+    window_tokens: int | None = None
+    deliver: Deliver | None = None
+
+    def with_policy(self, policy: str | None) -> Wishes:
+        """Return the same wishes with another policy."""
+        return replace(self, policy=policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """All that a simulation needs."""
+
+    loaded: LoadedWorkflow
+    policy: LoadedPolicy
+    start: RunStarted
+    graph: PhaseGraph
+    deliver: Deliver
+    window_is_assumed: bool
+    scale_of: Callable[[str | None], Scale | None]
+    """Window and budget of an agent's own model, where they differ from the run's."""
+
+
+def plan_run(
+    loaded: LoadedWorkflow,
+    wishes: Wishes = Wishes(),
+    window_of: WindowOf = window_tokens,
+) -> RunPlan:
+    """Return the plan of a run; `window_of` looks a model's window up.
+
+    Raises:
+        ConfigError: settings that contradict each other, with the file and the line.
+    """
+    try:
+        return _plan(loaded, wishes, window_of)
+    except ConfigError as error:
+        raise placed(error, loaded.document) from None
+
+
+def placed(error: ConfigError, document: Document) -> ConfigError:
+    """Return an error with the file and line that it is about, unless it names a file itself."""
+    if error.path is not None:
+        return error
+    line = document.line_of(error.location) if error.location else None
+    return ConfigError(error.message, path=document.path, line=line, location=error.location)
+
+
+def _plan(loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf) -> RunPlan:
+    workflow = loaded.workflow
+    window, is_assumed = _window(loaded, wishes, window_of)
+    scale = _scale(loaded, wishes, window)
+    phases = tuple(
+        Phase(
+            id=part.id,
+            after=part.after,
+            complexity=part.complexity,
+            allocate_tokens=part.allocate.resolve_tokens(scale) if part.allocate else None,
+            calls=part.main_calls(),
+        )
+        for part in workflow.phases
+    )
+    policy = load_policy(_policy_spec(loaded, wishes), beside=loaded.folder)
+    refuse_impossible(policy, scale)
+    start = RunStarted(
+        at=0.0,
+        workflow=loaded.name,
+        scale=scale,
+        phases=phases,
+        allocator=_allocator(loaded, wishes),
+        thresholds=_thresholds(workflow.thresholds, scale),
+        policy=policy.as_data,
+    )
+    graph = PhaseGraph(phases)
+    open_ledger(scale, graph.phases(), start.allocator, find_allocator)  # refuses early
+    return RunPlan(
+        loaded=loaded,
+        policy=policy,
+        start=start,
+        graph=graph,
+        deliver=wishes.deliver or workflow.deliver,
+        window_is_assumed=is_assumed,
+        scale_of=_scale_finder(loaded, wishes, window_of),
+    )
+
+
+def _scale_finder(
+    loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf
+) -> Callable[[str | None], Scale | None]:
+    is_given = loaded.workflow.window is not None or wishes.window_tokens is not None
+
+    def scale_of(model: str | None) -> Scale | None:
+        window = None if is_given or model is None else window_of(model)
+        return None if window is None else _scale(loaded, wishes, window)
+
+    return scale_of
+
+
+def _window(loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf) -> tuple[int, bool]:
+    workflow = loaded.workflow
+    given = wishes.window_tokens if wishes.window_tokens is not None else workflow.window
+    if given is not None:
+        return given, False
+    found = window_of(workflow.model) if workflow.model else None
+    return found or DEFAULT_WINDOW_TOKENS, found is None
+
+
+def _scale(loaded: LoadedWorkflow, wishes: Wishes, window_tokens: int) -> Scale:
+    reserve = loaded.workflow.reserve
+    hard_limit = window_tokens - reserve
+    if hard_limit <= 0:
+        raise ConfigError(
+            f"the reserve of {reserve:,} leaves nothing of the window of {window_tokens:,} tokens; "
+            "lower it",
+            location=("reserve",),
+        )
+    limit = wishes.budget or loaded.workflow.budget or Limit(below_tokens=0, of=Base.HARD_LIMIT)
+    scale = Scale(window_tokens=window_tokens, reserve_tokens=reserve, budget_tokens=hard_limit)
+    budget = limit.resolve_tokens(scale)
+    if not 0 < budget <= hard_limit:
+        raise ConfigError(
+            f"a budget of {budget:,} tokens does not fit a window of {window_tokens:,} with a "
+            f"reserve of {reserve:,}; choose 1 to {hard_limit:,}",
+            location=("budget",),
+        )
+    return replace(scale, budget_tokens=budget)
+
+
+def _policy_spec(loaded: LoadedWorkflow, wishes: Wishes) -> str | Mapping[str, Any]:
+    """Return the policy to use; without a wish, chosen by the number of phases.
+
+    Source: the layered-budget tutorial gives aggressive pruning to workflows of more than three
+    phases and moderate to shorter ones.
+    """
+    default = "aggressive" if len(loaded.workflow.phases) > 3 else "moderate"
+    return wishes.policy or loaded.policy_spec or default
+
+
+def find_allocator(name: str) -> Allocator:
+    """Return an allocator by name or `package.module:attribute`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name in ALLOCATORS:
+        return ALLOCATORS[name]
+    if ":" not in name:
+        raise ConfigError(
+            f"there is no allocator {name!r}; {near_misses(name, ALLOCATORS)}",
+            location=("allocator",),
+        )
+    found: Allocator = import_attribute(name)
+    return found
+
+
+def _allocator(loaded: LoadedWorkflow, wishes: Wishes) -> AllocatorSpec:
+    given = loaded.workflow.allocator
+    has_grants = any(phase.allocate is not None for phase in loaded.workflow.phases)
+    default = "fixed" if has_grants else "dynamic"
+    if isinstance(given, AllocatorPart):
+        spec = AllocatorSpec(
+            use=given.use,
+            rollover=given.rollover,
+            borrow=given.borrow,
+            fan_in_headroom=given.fan_in_headroom,
+            core_frac=given.core,
+            reserve_frac=given.debug_reserve,
+            buffer_frac=given.overflow_buffer,
+            reserve_for=given.reserve_for,
+            buffer_for=tuple(Level(event) for event in given.buffer_for),
+        )
+    else:
+        spec = AllocatorSpec(use=given or default)
+    if wishes.allocator is not None:
+        spec = replace(spec, use=wishes.allocator)
+    find_allocator(spec.use)
+    known = {phase.id for phase in loaded.workflow.phases}
+    for name in spec.reserve_for:
+        if name not in known:
+            raise ConfigError(
+                f"{name!r} is not a phase; {near_misses(name, known)}",
+                location=("allocator", "reserve_for"),
+            )
+    return spec
+
+
+def _thresholds(part: ThresholdsPart, scale: Scale) -> Thresholds:
+    given = Thresholds(
+        warn=part.warn or Thresholds().warn,
+        critical=part.critical or Thresholds().critical,
+        phase_warn_frac=part.phases.warn,
+        phase_critical_frac=part.phases.critical,
+        quotas=tuple(
+            Quota(
+                layer=layer,
+                limit=quota.limit,
+                warn_frac=quota.warn,
+                critical_frac=quota.critical,
+            )
+            for layer in Layer
+            if isinstance(quota := getattr(part.layers, layer), QuotaPart)
+        ),
+    )
+    warn, critical = given.warn.resolve_tokens(scale), given.critical.resolve_tokens(scale)
+    if not 0 < warn < critical <= scale.window_tokens:
+        raise ConfigError(
+            f"warn comes to {warn:,} tokens and critical to {critical:,}; they must rise, above 0 "
+            f"and up to the window of {scale.window_tokens:,}",
+            location=("thresholds",),
+        )
+    pairs: list[tuple[tuple[str, ...], float | None, float | None]]
+    pairs = [(("phases",), given.phase_warn_frac, given.phase_critical_frac)]
+    pairs += [(("layers", str(q.layer)), q.warn_frac, q.critical_frac) for q in given.quotas]
+    for where, low, high in pairs:
+        if low is not None and high is not None and not 0 < low < high <= 1:
+            raise ConfigError(
+                f"warn is {low:.0%} and critical {high:.0%}; they must rise, above 0 and up to 100%",
+                location=("thresholds", *where),
+            )
+    return given

@@ -1,0 +1,355 @@
+"""Policy files: the rule language, and how a policy is found by name, path or attribute."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from ctxbudget.config import lookup
+from ctxbudget.config.document import Document, read_document
+from ctxbudget.config.fields import (
+    Count,
+    Name,
+    ShareOfBudget,
+    Strict,
+    Text,
+    Tokens,
+    shown,
+    validated,
+)
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.graph import near_misses
+from ctxbudget.core.policy import By, Guard, Policy, Rule, RulePolicy, Selector, Which
+from ctxbudget.core.store import Filter
+from ctxbudget.core.types import Do, Form, Kind, Layer, Scale, Trigger
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def _one_of(kind: type[E]) -> Any:
+    """Return the reader of one name out of an enumeration."""
+
+    def parse(value: Any) -> E:
+        if value not in list(kind):
+            raise PydanticCustomError(
+                "one_of",
+                "expected one of {known}, found {found}",
+                {"known": ", ".join(kind), "found": shown(value)},
+            )
+        return kind(value)
+
+    return parse
+
+
+def _some_of(kind: type[E]) -> Any:
+    """Return the reader of one or several names out of an enumeration."""
+    parse = _one_of(kind)
+
+    def parse_all(value: Any) -> tuple[E, ...]:
+        return tuple(map(parse, value if isinstance(value, list | tuple) else [value]))
+
+    return parse_all
+
+
+def _one_schema(kind: type[StrEnum]) -> WithJsonSchema:
+    return WithJsonSchema({"enum": list(kind)})
+
+
+def _some_schema(kind: type[StrEnum]) -> WithJsonSchema:
+    one = {"enum": list(kind)}
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one}]})
+
+
+Layers = Annotated[tuple[Layer, ...], BeforeValidator(_some_of(Layer)), _some_schema(Layer)]
+Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_some_of(Kind)), _some_schema(Kind)]
+Forms = Annotated[tuple[Form, ...], BeforeValidator(_some_of(Form)), _some_schema(Form)]
+Triggers = Annotated[tuple[Trigger, ...], BeforeValidator(_some_of(Trigger)), _some_schema(Trigger)]
+OneDo = Annotated[Do, BeforeValidator(_one_of(Do)), _one_schema(Do)]
+OneBy = Annotated[By, BeforeValidator(_one_of(By)), _one_schema(By)]
+OneWhich = Annotated[Which, BeforeValidator(_one_of(Which)), _one_schema(Which)]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class SelectPart(Strict):
+    """Which items a rule takes; every key that is given must hold. Pinned items never match."""
+
+    layer: Layers = Field((), description="One layer or several.")
+    kind: Kinds = Field((), description="One kind or several.")
+    form: Forms = Field((), description="Forms to take; unless given, all longer than `do` leaves.")
+    tool: Annotated[tuple[Text, ...], BeforeValidator(_as_list)] = Field(
+        (), description="Names of tools."
+    )
+    min_tokens: Tokens = Field(0, description="Items of at least so many tokens.")
+    ready: bool | None = Field(None, description="Outputs whose worker has finished.")
+    superseded: bool | None = Field(None, description="A later item holds a newer copy.")
+    phase: OneWhich | None = Field(None, description="Items of the current or of earlier phases.")
+    phase_age: Count = Field(0, description="At least so many phases started since the item's.")
+    wave: OneWhich | None = Field(
+        None, description="Of the current or of earlier waves of the phase."
+    )
+    live: bool | None = Field(None, description="Whether an unfinished phase depends on its phase.")
+    age_calls: Count = Field(0, description="Carried by at least so many calls.")
+    idle_calls: Count = Field(0, description="At least so many calls since it was last used.")
+    keep_last: Count = Field(0, description="Leave so many of the newest.")
+    keep_last_turns: Count = Field(0, description="Leave so many of the newest turns.")
+
+
+class WhenPart(Strict):
+    """When a rule acts; every key that is given must hold."""
+
+    above: ShareOfBudget | None = Field(None, description="Occupancy is strictly above.")
+    until: ShareOfBudget | None = Field(None, description="Stop at or below this occupancy.")
+    min_items: Count = Field(1, description="At least so many items to take.")
+    min_turns: Count = Field(0, description="At least so many turns to take.")
+    min_gain_tokens: Tokens = Field(1, description="At least so many tokens gained.")
+    every_calls: Count = Field(0, description="At most once in so many calls.")
+    pays_off: bool = Field(False, description="Only if saved reads outweigh the rewritten cache.")
+
+
+class RulePart(Strict):
+    """One line of a policy."""
+
+    name: Name | None = Field(None, description="How reports call it.")
+    on: Triggers = Field(description="The moments at which it is asked.")
+    select: SelectPart = Field(default_factory=SelectPart, description="What it takes.")
+    do: OneDo = Field(description="What becomes of it.")
+    by: OneBy = Field(By.ITEM, description="What one stand-in replaces.")
+    to: Tokens | None = Field(None, description="The most tokens that a stand-in may hold.")
+    leave_metadata: bool = Field(
+        False, description="With summarize: ready outputs leave their metadata beside the summary."
+    )
+    when: WhenPart = Field(default_factory=WhenPart, description="Under which conditions.")
+    why: Text = Field(description="The reason, shown with each prune.")
+
+    @model_validator(mode="after")
+    def _check_sense(self) -> RulePart:
+        if self.do is Do.SUMMARIZE and self.to is None:
+            raise PydanticCustomError("rule", "summarize needs `to`, the most tokens of a summary")
+        if self.do is Do.SUMMARIZE and self.by is By.ITEM:
+            raise PydanticCustomError("rule", "summarize needs `by`: turn, phase or all")
+        if self.do in (Do.CLEAR, Do.SNIP, Do.DIGEST) and self.by is not By.ITEM:
+            raise PydanticCustomError("rule", "`by` goes with summarize and stub only")
+        if self.leave_metadata and self.do is not Do.SUMMARIZE:
+            raise PydanticCustomError("rule", "`leave_metadata` goes with summarize only")
+        return self
+
+
+class PolicyFile(Strict):
+    """An ordered list of rules."""
+
+    name: Name = Field(description="What it is called.")
+    about: Text = Field("", description="What it is for, in a sentence or two.")
+    params: dict[str, int | float | str] = Field(
+        default_factory=dict, description="Numbers that rules name as `$key` and users may set."
+    )
+    rules: tuple[RulePart, ...] = Field((), description="Asked in this order.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_params(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("params", {}), Mapping):
+            return value
+        return {
+            key: _fill_in(one, value.get("params", {})) if key == "rules" else one
+            for key, one in value.items()
+        }
+
+
+LONGER_FORMS: dict[Do, tuple[Form, ...]] = {
+    Do.SNIP: (Form.WHOLE,),
+    Do.DIGEST: (Form.WHOLE, Form.SNIP),
+    Do.CLEAR: (Form.WHOLE, Form.SNIP, Form.DIGEST),
+    Do.STUB: (Form.WHOLE, Form.SNIP, Form.DIGEST, Form.CLEAR, Form.SUMMARY),
+}
+"""What an operation takes unless the rule says: nothing that is already as short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPolicy:
+    """A policy ready for the engine, with what a journal keeps of it."""
+
+    name: str
+    policy: Policy
+    as_data: Mapping[str, Any]
+    label: str
+    """The name with the params that were set, so that variants can be told apart."""
+    origin: str = ""
+    """The file or attribute that it came from."""
+
+
+def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) -> LoadedPolicy:
+    """Return a policy by shipped name, path, `package.module:attribute`, or from its content.
+
+    A name or path may be followed by `:key=value,…`, which sets the policy's params. Paths are
+    tried relative to `beside` first.
+
+    Raises:
+        ConfigError: there is no such policy, or the file is wrong.
+    """
+    if not isinstance(spec, str):
+        return policy_from_data(spec)
+    name, params = _split_params(spec)
+    if params is None and re.fullmatch(r"[\w.]+:[\w.]+", spec):
+        return _from_attribute(spec)
+    path = lookup.find("policies", name, beside=beside)
+    loaded = _from_document(read_document(path), params or {})
+    if not params:
+        return loaded
+    return replace(loaded, label=f"{loaded.name}:{','.join(f'{k}={v}' for k, v in params.items())}")
+
+
+def policy_from_data(data: Mapping[str, Any]) -> LoadedPolicy:
+    """Return the policy that a journal or a workflow file holds as data.
+
+    Raises:
+        ConfigError: the data is not a policy.
+    """
+    if set(data) == {"function"}:
+        return _from_attribute(str(data["function"]))
+    try:
+        return _loaded(PolicyFile.model_validate(data), data, origin="")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"policy: {first['msg']}", location=first["loc"]) from None
+
+
+def refuse_impossible(loaded: LoadedPolicy, scale: Scale) -> None:
+    """Check that a policy's limits make sense for a window.
+
+    Raises:
+        ConfigError: a limit comes to zero tokens or less, for example "33000 below window" of a
+            32,000-token window.
+    """
+    if not isinstance(loaded.policy, RulePolicy):
+        return
+    for rule in loaded.policy.rules:
+        for key, limit in (("above", rule.when.above), ("until", rule.when.until)):
+            tokens = None if limit is None else limit.resolve_tokens(scale)
+            if tokens is not None and tokens <= 0:
+                raise ConfigError(
+                    f"rule {rule.name!r}: `when.{key}` comes to {tokens:,} tokens in a window of "
+                    f"{scale.window_tokens:,}; use a share such as 60%, or a larger window",
+                    path=loaded.origin or f"policy {loaded.name!r}",
+                )
+
+
+def _split_params(spec: str) -> tuple[str, dict[str, int | float | str] | None]:
+    name, colon, rest = spec.rpartition(":")
+    if not colon or "=" not in rest:
+        return spec, None
+    pairs = [pair.partition("=") for pair in rest.split(",")]
+    return name, {key.strip(): _scalar(value.strip()) for key, _, value in pairs}
+
+
+def _scalar(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _from_document(document: Document, params: Mapping[str, int | float | str]) -> LoadedPolicy:
+    known = document.content.get("params") or {}
+    if not isinstance(known, dict):
+        known = {}
+    for key in params:
+        if key not in known:
+            raise ConfigError(
+                f"the policy has no param {key!r}; {near_misses(key, known)}",
+                path=document.path,
+                line=document.line_of(("params",)),
+                location=("params",),
+            )
+    content = dict(document.content)
+    if params:
+        content["params"] = {**known, **params}
+    file = validated(PolicyFile, replace(document, content=content))
+    return _loaded(file, content, origin=document.path)
+
+
+def _fill_in(value: Any, params: Mapping[str, Any]) -> Any:
+    """Return rules with each `$key` replaced by its param."""
+    if isinstance(value, Mapping):
+        return {key: _fill_in(one, params) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(one, params) for one in value]
+    if not isinstance(value, str) or not value.startswith("$"):
+        return value
+    if value[1:] not in params:
+        raise PydanticCustomError(
+            "param",
+            "{found} names no param; {hint}",
+            {"found": shown(value), "hint": near_misses(value[1:], params)},
+        )
+    return params[value[1:]]
+
+
+def _from_attribute(spec: str) -> LoadedPolicy:
+    policy: Policy = lookup.import_attribute(spec)
+    return LoadedPolicy(
+        name=spec, label=spec, policy=policy, as_data={"function": spec}, origin=spec
+    )
+
+
+def _loaded(file: PolicyFile, data: Mapping[str, Any], origin: str) -> LoadedPolicy:
+    rules = tuple(_rule(part, number, file.name) for number, part in enumerate(file.rules, 1))
+    return LoadedPolicy(
+        name=file.name,
+        policy=RulePolicy(name=file.name, rules=rules),
+        as_data=data,
+        label=file.name,
+        origin=origin,
+    )
+
+
+def _rule(part: RulePart, number: int, policy: str) -> Rule:
+    select, when = part.select, part.when
+    return Rule(
+        name=part.name or f"{policy} {number}",
+        on=part.on,
+        do=part.do,
+        by=part.by,
+        limit_tokens=part.to,
+        leave_metadata=part.leave_metadata,
+        why=part.why,
+        select=Selector(
+            what=Filter(
+                layers=select.layer,
+                kinds=select.kind,
+                tools=select.tool,
+                forms=select.form or LONGER_FORMS.get(part.do, ()),
+                min_tokens=select.min_tokens,
+                ready=select.ready,
+                superseded=select.superseded,
+            ),
+            phase=select.phase,
+            phase_age=select.phase_age,
+            wave=select.wave,
+            live=select.live,
+            age_calls=select.age_calls,
+            idle_calls=select.idle_calls,
+            keep_last=select.keep_last,
+            keep_last_turns=select.keep_last_turns,
+        ),
+        when=Guard(
+            above=when.above,
+            until=when.until,
+            min_items=when.min_items,
+            min_turns=when.min_turns,
+            min_gain_tokens=when.min_gain_tokens,
+            every_calls=when.every_calls,
+            pays_off=when.pays_off,
+        ),
+    )

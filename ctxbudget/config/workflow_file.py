@@ -1,0 +1,308 @@
+"""The workflow format, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from ctxbudget.config.document import Document, read_document
+from ctxbudget.config.fields import (
+    Count,
+    Frac,
+    Name,
+    Seconds,
+    ShareOfBudget,
+    ShareOfWindow,
+    Strict,
+    Text,
+    Tokens,
+    Weight,
+    validated,
+)
+from ctxbudget.config.policy_file import PolicyFile
+from ctxbudget.config.sizes import Size, Source
+
+
+class Deliver(StrEnum):
+    """How the outputs of one wave reach the orchestrator."""
+
+    TOGETHER = "together"
+    """Every output arrives before the first is replaced."""
+    IN_TURN = "in_turn"
+    """Each output is replaced before the next arrives."""
+
+
+class Mode(StrEnum):
+    """How the agents that a phase lists run."""
+
+    PARALLEL = "parallel"
+    """All in one wave."""
+    SEQUENTIAL = "sequential"
+    """One wave each."""
+
+
+class MetadataLayer(StrEnum):
+    """Where the metadata of an output goes."""
+
+    METADATA = "metadata"
+    PERMANENT = "permanent"
+
+
+class ItemPart(Source):
+    """An item that is in the prompt from the start, with its size."""
+
+    id: Name = Field(description="What reports call it.")
+    pinned: bool = Field(False, description="No rule may touch it.")
+
+
+class Turn(Strict):
+    """What one call adds to its thread: the tool call it wrote and the result it got."""
+
+    call: Size = Field(description="What the model writes: text, thinking, the tool's input.")
+    result: Size = Field(description="What the tool answers.")
+    tool: Text | None = Field(None, description="The tool's name, for rules that select by it.")
+
+
+class AgentPart(Strict):
+    """A worker with a context of its own that hands one output back."""
+
+    id: Name = Field(description="What reports call it; unique within its phase.")
+    output: Size = Field(description="What it hands back.")
+    metadata: Size | None = Field(None, description="The short stand-in for its output.")
+    metadata_to: MetadataLayer = Field(
+        MetadataLayer.METADATA, description="The layer that the metadata goes to."
+    )
+    calls: Count = Field(1, ge=1, description="Model calls in its own thread.")
+    prompt: Size | None = Field(None, description="Its instructions, in its own thread.")
+    reads: tuple[Size, ...] = Field(
+        (), description="What it reads before its first call, in its own thread."
+    )
+    turn: Turn | None = Field(None, description="What each of its calls but the last adds.")
+    model: Text | None = Field(None, description="Its model, if not the phase's.")
+
+
+class WavePart(Strict):
+    """Agents that run together; the next wave starts when all are done."""
+
+    agents: tuple[AgentPart, ...] = Field(min_length=1, description="The agents of this wave.")
+    items: tuple[ItemPart, ...] = Field((), description="Items that die with this wave.")
+
+
+class PhasePart(Strict):
+    """A step of the workflow. It works in the orchestrator's thread, through agents, or both."""
+
+    id: Name = Field(description="What reports call it; unique in the workflow.")
+    about: Text = Field("", description="What it is for.")
+    after: tuple[Name, ...] = Field((), description="Phases whose outputs it needs.")
+    allocate: ShareOfBudget | None = Field(None, description="Its grant, for the fixed allocator.")
+    complexity: Weight = Field(1.0, description="Its weight, for the dynamic allocator.")
+    mode: Mode = Field(Mode.PARALLEL, description="Whether its agents run together or in turn.")
+    calls: Count | None = Field(
+        None,
+        description="Calls in the orchestrator's thread: after each wave, or in all if there are "
+        "no agents. Default 1.",
+    )
+    output: Size | None = Field(None, description="What the orchestrator itself produces here.")
+    metadata: Size | None = Field(None, description="The short stand-in for `output`.")
+    metadata_to: MetadataLayer = Field(
+        MetadataLayer.METADATA, description="The layer that the metadata of `output` goes to."
+    )
+    items: tuple[ItemPart, ...] = Field((), description="Items that die with the phase.")
+    reads: tuple[Size, ...] = Field((), description="What the orchestrator reads at its start.")
+    turn: Turn | None = Field(None, description="What each of the orchestrator's calls adds.")
+    agents: tuple[AgentPart, ...] = Field((), description="Its agents, in one wave unless `mode`.")
+    waves: tuple[WavePart, ...] = Field((), description="Its agents, in waves.")
+    model: Text | None = Field(None, description="Its model, if not the workflow's.")
+    pause_s: Seconds = Field(0.0, description="A break before it; a long one lets the cache cool.")
+
+    @model_validator(mode="after")
+    def _check_sense(self) -> PhasePart:
+        if self.agents and self.waves:
+            raise PydanticCustomError("phase", "expected `agents` or `waves`, found both")
+        if self.output is not None and self.all_waves():
+            raise PydanticCustomError(
+                "phase", "expected `output` or agents, found both; give the output to an agent"
+            )
+        if self.metadata is not None and self.output is None:
+            raise PydanticCustomError("phase", "`metadata` needs an `output` that it stands for")
+        ids = [agent.id for wave in self.all_waves() for agent in wave.agents]
+        twice = sorted({agent for agent in ids if ids.count(agent) > 1}) if len(ids) < 5000 else []
+        if twice or len(set(ids)) < len(ids):
+            raise PydanticCustomError(
+                "phase",
+                "the agent id {agent} is there twice; ids must differ within a phase",
+                {"agent": repr(twice[0]) if twice else "of an agent"},
+            )
+        return self
+
+    def all_waves(self) -> tuple[WavePart, ...]:
+        """Return the waves, whichever way they were written."""
+        if self.waves or not self.agents:
+            return self.waves
+        if self.mode is Mode.SEQUENTIAL:
+            return tuple(WavePart(agents=(agent,)) for agent in self.agents)
+        return (WavePart(agents=self.agents),)
+
+    def main_calls(self) -> int:
+        """Return how many calls it makes in the orchestrator's thread."""
+        each = 1 if self.calls is None else self.calls
+        return each * max(1, len(self.all_waves()))
+
+
+class QuotaPart(Strict):
+    """A layer's share of the budget."""
+
+    limit: ShareOfBudget = Field(description="Tokens, or a share of the budget.")
+    warn: Frac = Field(0.75, description="Of the limit.")
+    critical: Frac = Field(0.95, description="Of the limit.")
+
+
+class PhaseLevels(Strict):
+    """Levels within each phase's allocation; off unless set."""
+
+    warn: Frac | None = Field(None, description="Of the allocation.")
+    critical: Frac | None = Field(None, description="Of the allocation.")
+
+
+class LayerQuotas(Strict):
+    """Quotas by layer; a layer that is left out has none."""
+
+    permanent: QuotaPart | None = None
+    phase: QuotaPart | None = None
+    metadata: QuotaPart | None = None
+    transient: QuotaPart | None = None
+
+
+class ThresholdsPart(Strict):
+    """When a listener is told; strictly above counts."""
+
+    warn: ShareOfBudget | None = Field(None, description="Default 75% of the budget.")
+    critical: ShareOfBudget | None = Field(None, description="Default 95% of the budget.")
+    phases: PhaseLevels = Field(default_factory=PhaseLevels, description="Within each phase.")
+    layers: LayerQuotas = Field(default_factory=LayerQuotas, description="Within each layer.")
+
+
+class BufferEvent(StrEnum):
+    """Events upon which the overflow buffer may be drawn."""
+
+    OVERRUN = "overrun"
+    CRITICAL = "critical"
+
+
+class AllocatorPart(Strict):
+    """Which allocator shares the budget out, and how."""
+
+    use: Text = Field(description="fixed, dynamic, reserve, or package.module:attribute.")
+    rollover: bool = Field(False, description="Unused tokens go to the phases that remain.")
+    borrow: bool = Field(False, description="Overruns are taken from the phases that remain.")
+    fan_in_headroom: ShareOfBudget | None = Field(
+        None, description="Held back from all grants, for outputs that arrive together."
+    )
+    core: Frac = Field(0.6, description="reserve: the share of the phases not named below.")
+    debug_reserve: Frac = Field(0.2, description="reserve: the share of the phases named below.")
+    overflow_buffer: Frac = Field(0.2, description="reserve: the share granted to nobody.")
+    reserve_for: tuple[Name, ...] = Field((), description="reserve: phases that draw on it.")
+    buffer_for: tuple[BufferEvent, ...] = Field(
+        (), description="Events upon which a phase may draw on the buffer: overrun, critical."
+    )
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> AllocatorPart:
+        if abs(self.core + self.debug_reserve + self.overflow_buffer - 1) > 1e-9:
+            raise PydanticCustomError(
+                "allocator", "core, debug_reserve and overflow_buffer must add up to 100%"
+            )
+        return self
+
+
+class SizesPart(Strict):
+    """Sizes of shorter forms that the workflow does not declare one by one (assumptions)."""
+
+    metadata: Tokens = Field(250, description="Of an output without `metadata`.")
+    clear: Tokens = Field(10, description="Of a placeholder.")
+    snip: Tokens = Field(2000, description="Of head and tail, unless the rule says `to`.")
+    digest: Frac = Field(0.1, description="Of a text that is not an output, as a share of it.")
+    stub: Tokens = Field(5, description='Of a "done" note.')
+
+
+def _name_or_inline(value: Any) -> str:
+    return "<inline>" if isinstance(value, Mapping | Strict) else "<name>"
+
+
+NameOrPolicy = Annotated[
+    Annotated[Text, Tag("<name>")] | Annotated[PolicyFile, Tag("<inline>")],
+    Discriminator(_name_or_inline),
+]
+NameOrAllocator = Annotated[
+    Annotated[Text, Tag("<name>")] | Annotated[AllocatorPart, Tag("<inline>")],
+    Discriminator(_name_or_inline),
+]
+
+
+class Workflow(Strict):
+    """A workflow: phases that share one context budget."""
+
+    name: Name | None = Field(None, description="What reports call it; default the file's name.")
+    about: Text = Field("", description="What it is for.")
+    model: Text | None = Field(None, description="The model; sets the window unless given.")
+    window: Tokens | None = Field(None, ge=1, description="The most tokens the model accepts.")
+    reserve: Tokens = Field(0, description="Tokens kept free for the answer.")
+    budget: ShareOfWindow | None = Field(
+        None, description="Input tokens allowed; default window minus reserve."
+    )
+    thresholds: ThresholdsPart = Field(default_factory=ThresholdsPart, description="When to warn.")
+    allocator: NameOrAllocator | None = Field(
+        None, description="Default fixed if a phase has `allocate`, else dynamic."
+    )
+    policy: NameOrPolicy | None = Field(
+        None, description="Default aggressive with more than 3 phases, else moderate."
+    )
+    deliver: Deliver = Field(Deliver.TOGETHER, description="How a wave's outputs arrive.")
+    sizes: SizesPart = Field(default_factory=SizesPart, description="Assumed sizes.")
+    counter: Text = Field("o200k_base", description="Counts text, files and globs; or `chars`.")
+    root: Text | None = Field(
+        None, description="Folder of `file` and `glob`: default the workflow's; or `package:NAME`."
+    )
+    call_s: Seconds = Field(10.0, description="Seconds that one call takes.")
+    permanent: tuple[ItemPart, ...] = Field((), description="Items that live for the whole run.")
+    phases: tuple[PhasePart, ...] = Field(min_length=1, description="The steps.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedWorkflow:
+    """A workflow file, checked, with where it came from."""
+
+    workflow: Workflow
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return self.workflow.name or Path(self.document.path).stem
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the file is in."""
+        return Path(self.document.path).parent
+
+    @property
+    def policy_spec(self) -> str | Mapping[str, Any] | None:
+        """The policy as the file says it: a name, its content, or nothing."""
+        given: str | Mapping[str, Any] | None = self.document.content.get("policy")
+        return given
+
+
+def read_workflow(path: Path) -> LoadedWorkflow:
+    """Return a workflow file, checked.
+
+    Raises:
+        ConfigError: the file cannot be read or is not a workflow.
+    """
+    document = read_document(path)
+    return LoadedWorkflow(workflow=validated(Workflow, document), document=document)

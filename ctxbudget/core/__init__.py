@@ -1,0 +1,1 @@
+"""The pure core: facts in, decisions out; no I/O, no clock, no randomness."""

@@ -1,0 +1,107 @@
+"""The error tree, split by whose fault it is.
+
+Every message ends with the next step; the numbers are attributes.
+"""
+
+from __future__ import annotations
+
+
+class CtxBudgetError(Exception):
+    """The base of every error that ctxbudget raises on purpose."""
+
+
+class ConfigError(CtxBudgetError):
+    """A file or an option of the user's is wrong.
+
+    Attributes:
+        message: what is wrong and what to do, without the place.
+        path: the file, or the option, that is wrong; None where it is not known yet.
+        line: 1-based line in the file, or None.
+        key: the key inside the file, as people write it (`phases[2].output`), or None.
+        location: the key as steps.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        location: tuple[str | int, ...] = (),
+    ) -> None:
+        self.message, self.path, self.line, self.location = message, path, line, location
+        self.key = dotted(location) or None
+        where = ":".join(str(part) for part in (path, line) if part is not None)
+        super().__init__(": ".join(part for part in (where, self.key, message) if part))
+
+
+def dotted(location: tuple[str | int, ...]) -> str:
+    """Return a place in a file as people write it: `phases[2].agents[0].output`."""
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+class PolicyError(CtxBudgetError):
+    """A policy broke its contract, for example by naming an item that is not in the prompt.
+
+    Attributes:
+        rule: the rule's name.
+    """
+
+    def __init__(self, message: str, *, rule: str) -> None:
+        self.rule = rule
+        super().__init__(f"rule {rule!r}: {message}; see the contract of Plan and Operation")
+
+
+class BudgetExceededError(CtxBudgetError):
+    """What no rule may touch does not fit the hard limit.
+
+    Attributes:
+        thread: the thread whose prompt does not fit.
+        tokens: what the untouchable items hold.
+        limit_tokens: the hard limit (window minus reserve).
+        items: (id, tokens) of the untouchable items, largest first.
+    """
+
+    def __init__(
+        self, *, thread: str, tokens: int, limit_tokens: int, items: tuple[tuple[str, int], ...]
+    ) -> None:
+        self.thread, self.tokens, self.limit_tokens, self.items = (
+            thread,
+            tokens,
+            limit_tokens,
+            items,
+        )
+        largest = ", ".join(f"{item} ({size:,})" for item, size in items[:3])
+        super().__init__(
+            f"thread {thread!r}: pinned and permanent items alone hold {tokens:,} tokens, "
+            f"the hard limit is {limit_tokens:,}; the largest are {largest}. "
+            "Unpin or shorten them, or choose a larger window or a smaller reserve."
+        )
+
+
+class JournalError(CtxBudgetError):
+    """A journal cannot be read or written.
+
+    Attributes:
+        path: the journal file.
+        line: 1-based line, or None.
+    """
+
+    def __init__(self, message: str, *, path: str, line: int | None = None) -> None:
+        self.path, self.line = path, line
+        super().__init__(f"{path}{'' if line is None else f':{line}'}: {message}")
+
+
+class SourceError(CtxBudgetError):
+    """Facts came in an order or with names that make no sense, or a recorded line is unreadable.
+
+    Attributes:
+        at: seconds on the source's clock, or None where it is not known.
+    """
+
+    def __init__(self, message: str, *, at: float | None = None) -> None:
+        self.at = at
+        super().__init__(message if at is None else f"at {at:g} s: {message}")

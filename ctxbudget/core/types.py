@@ -1,0 +1,253 @@
+"""The frozen values that the core passes around: items, limits, plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAIN = "main"
+"""The orchestrator's thread."""
+
+
+class Layer(StrEnum):
+    """When an item dies, not where it stands in the prompt."""
+
+    PERMANENT = "permanent"
+    """Lives for the whole run and comes first in the prompt."""
+    PHASE = "phase"
+    """Dies with its phase or wave."""
+    METADATA = "metadata"
+    """A short stand-in for an artifact."""
+    TRANSIENT = "transient"
+    """A full output; dies first."""
+
+
+class Kind(StrEnum):
+    """What an item is, whoever wrote it."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    THINKING = "thinking"
+    TOOL_CALL = "tool_call"
+    TOOL_RESULT = "tool_result"
+    ARTIFACT = "artifact"
+    """What an agent or a phase hands over."""
+    SUMMARY = "summary"
+    """Written in place of several items."""
+    NOTE = "note"
+    """A one-line "done" note in place of several items."""
+
+
+CONVERSATION = frozenset(
+    {Kind.USER, Kind.ASSISTANT, Kind.THINKING, Kind.TOOL_CALL, Kind.TOOL_RESULT}
+)
+"""Kinds that a model must have seen once before a rule may take them away."""
+
+
+class Form(StrEnum):
+    """How much of an item's text its present version holds, from all to least."""
+
+    WHOLE = "whole"
+    SNIP = "snip"
+    DIGEST = "digest"
+    CLEAR = "clear"
+    SUMMARY = "summary"
+    STUB = "stub"
+
+
+class Do(StrEnum):
+    """The operations a plan can hold."""
+
+    DROP = "drop"
+    """Remove; nothing is left in the prompt."""
+    CLEAR = "clear"
+    """Leave a placeholder."""
+    SNIP = "snip"
+    """Keep head and tail."""
+    DIGEST = "digest"
+    """Replace by extracted metadata that keeps identifiers verbatim."""
+    SUMMARIZE = "summarize"
+    """Replace several by one written summary."""
+    STUB = "stub"
+    """Replace by a one-line "done" note."""
+
+
+FORM_AFTER: dict[Do, Form] = {
+    Do.CLEAR: Form.CLEAR,
+    Do.SNIP: Form.SNIP,
+    Do.DIGEST: Form.DIGEST,
+    Do.SUMMARIZE: Form.SUMMARY,
+    Do.STUB: Form.STUB,
+}
+"""The form that an operation leaves behind (drop leaves none)."""
+
+
+class Level(StrEnum):
+    """How serious a told event is."""
+
+    WARN = "warn"
+    CRITICAL = "critical"
+    OVERFLOW = "overflow"
+    """A prompt was over the hard limit before the engine made it fit."""
+    OVERRUN = "overrun"
+    """A phase kept more than it was granted."""
+
+
+class Trigger(StrEnum):
+    """The moments at which a policy is asked."""
+
+    ITEM_ADDED = "item_added"
+    BEFORE_CALL = "before_call"
+    AGENT_FINISHED = "agent_finished"
+    WAVE_FINISHED = "wave_finished"
+    PHASE_STARTED = "phase_started"
+    PHASE_FINISHED = "phase_finished"
+    WARN = "warn"
+    CRITICAL = "critical"
+    REJECTED = "rejected"
+    CACHE_COLD = "cache_cold"
+    RUN_FINISHED = "run_finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """The smallest indivisible piece of context.
+
+    A shorter form of an item is the same id with a higher version; an item that stands for
+    several others is a new id. A tool call and its result share a `group` and never part.
+    """
+
+    id: str
+    tokens: int
+    layer: Layer = Layer.TRANSIENT
+    kind: Kind = Kind.USER
+    phase: str | None = None
+    wave: int | None = None
+    """1-based wave of agents inside the phase."""
+    agent: str | None = None
+    group: str | None = None
+    pinned: bool = False
+    tool: str | None = None
+    source: str | None = None
+    """What the text is a copy of, for example a file's path."""
+    stand_in_layer: Layer = Layer.METADATA
+    """The layer of the metadata that may replace it."""
+    version: int = 0
+    form: Form = Form.WHOLE
+    ready: bool = False
+    """An artifact whose worker has finished, so that its metadata can be had."""
+    superseded: bool = False
+    """A later item holds a newer copy of the same source."""
+
+    @property
+    def untouchable(self) -> bool:
+        """True if neither a rule nor the fit to the hard limit may take it."""
+        return self.pinned or self.layer is Layer.PERMANENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One change to a prompt.
+
+    `items` leave the prompt (in order of their place in it); one stand-in takes the place of
+    the first, except for `drop`. `reads` are items that a summary reads but leaves standing.
+    """
+
+    do: Do
+    items: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    limit_tokens: int | None = None
+    """The most the stand-in may hold, where the rule says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one rule wants changed, with the conditions under which it is worth it.
+
+    The engine carries operations out in order, stops once the prompt is down to
+    `until_tokens`, and does nothing at all if what would be gained fails a condition.
+    """
+
+    rule: str
+    reason: str
+    operations: tuple[Operation, ...]
+    until_tokens: int | None = None
+    min_gain_tokens: int = 1
+    pays_off: bool = False
+    """Only if the saved reads are worth the rewritten cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """What percentages are taken of, in tokens."""
+
+    window_tokens: int
+    reserve_tokens: int
+    budget_tokens: int
+
+    @property
+    def hard_limit_tokens(self) -> int:
+        """Window minus reserve: no rendered prompt is larger."""
+        return self.window_tokens - self.reserve_tokens
+
+
+class Base(StrEnum):
+    """The denominators a limit can name."""
+
+    WINDOW = "window"
+    HARD_LIMIT = "hard_limit"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A number of tokens, said as an amount, a share, a distance below, or the smallest of them.
+
+    Each given part yields a number and the smallest counts.
+    """
+
+    tokens: int | None = None
+    share_frac: float | None = None
+    below_tokens: int | None = None
+    of: Base = Base.BUDGET
+
+    def resolve_tokens(self, scale: Scale) -> int:
+        """Return the limit in tokens; may be zero or negative where the setting is impossible."""
+        base_tokens = {
+            Base.WINDOW: scale.window_tokens,
+            Base.HARD_LIMIT: scale.hard_limit_tokens,
+            Base.BUDGET: scale.budget_tokens,
+        }[self.of]
+        found = []
+        if self.tokens is not None:
+            found.append(self.tokens)
+        if self.share_frac is not None:
+            found.append(share_tokens(base_tokens, self.share_frac))
+        if self.below_tokens is not None:
+            found.append(base_tokens - self.below_tokens)
+        return min(found)
+
+
+def share_tokens(whole_tokens: int, share_frac: float) -> int:
+    """Return the share of a whole, rounded down to a token.
+
+    The share is taken as the decimal number a person wrote: 0.29 of 100 is 29, although the
+    binary product is 28.999….
+    """
+    return int(round(whole_tokens * share_frac, 6))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """The prompt cache of a model, in multiples of the uncached input price.
+
+    Defaults are those of Anthropic's five-minute cache.
+    Source: Anthropic's prompt caching page (write 1.25, read 0.1, 300 s, 1,024 tokens at least
+    on most models).
+    """
+
+    write_multiplier: float = 1.25
+    read_multiplier: float = 0.1
+    ttl_s: float = 300.0
+    min_tokens: int = 1024

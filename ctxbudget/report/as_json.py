@@ -1,0 +1,41 @@
+"""Metrics as JSON: the shape that machines read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ctxbudget._version import __version__
+from ctxbudget.metrics import Metrics
+from ctxbudget.report.diagnosis import diagnose
+
+
+def simulation(runs: Sequence[tuple[str, Metrics]], none: Metrics | None) -> dict[str, Any]:
+    """Return a simulation's numbers: the first policy at the top, all of them under `compare`.
+
+    Args:
+        runs: (policy, metrics) in the order asked for.
+        none: the same run under `none`.
+    """
+    policy, first = runs[0]
+    result: dict[str, Any] = {
+        "ctxbudget": __version__,
+        "workflow": first.workflow,
+        "allocator": first.allocator,
+        **_one(policy, first),
+        "findings": [asdict(finding) for finding in diagnose(first)],
+    }
+    if none is not None:
+        result["none"] = {"run": asdict(none.run)}
+    if len(runs) > 1:
+        result["compare"] = [_one(name, metrics) for name, metrics in runs]
+    return result
+
+
+def _one(policy: str, metrics: Metrics) -> dict[str, Any]:
+    return {
+        "policy": policy,
+        "phases": [asdict(row) for row in metrics.phases],
+        "run": asdict(metrics.run),
+    }

@@ -1,0 +1,70 @@
+"""Facts from a journal: what happened, fed through the engine again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ctxbudget.config.plan import find_allocator
+from ctxbudget.config.policy_file import policy_from_data
+from ctxbudget.core.engine import Engine
+from ctxbudget.core.errors import JournalError
+from ctxbudget.core.events import Effect, Event, Fact, RunStarted, Shortened
+from ctxbudget.session import Listener, Session
+
+
+class JournalSource:
+    """Yields a journal's facts, and answers effects with the answers recorded among them.
+
+    Recorded decisions are passed over: the engine takes them again.
+    """
+
+    def __init__(self, events: Iterable[Event], path: str = "journal") -> None:
+        self._events = iter(events)
+        self._path = path
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield the facts that came from the world, in order."""
+        for event in self._events:
+            if isinstance(event, Fact) and not isinstance(event, Shortened):
+                yield event
+
+    def answer(self, effect: Effect) -> Shortened:
+        """Return the recorded answer to an effect, which comes next in the journal.
+
+        Raises:
+            JournalError: this effect was not asked then.
+        """
+        for event in self._events:
+            if isinstance(event, Shortened):
+                if (event.do, event.items) == (effect.do, effect.items):
+                    return event
+                break
+            if isinstance(event, Fact):
+                break
+        raise JournalError(
+            f"at {effect.at:g} s the engine asks for {effect.do} of {', '.join(effect.items)}, "
+            "which the journal does not answer; it was written under another policy or version",
+            path=self._path,
+        )
+
+
+def replay(
+    events: Iterable[Event], listeners: Sequence[Listener] = (), *, path: str = "journal"
+) -> None:
+    """Feed a journal's facts through the engine again, under the journal's own policy.
+
+    The listeners hear the same events that the journal holds.
+
+    Raises:
+        JournalError: the journal does not begin with a run, or the engine asks for what it does
+            not answer.
+    """
+    source = JournalSource(events, path)
+    facts = source.facts()
+    first = next(facts, None)
+    if not isinstance(first, RunStarted):
+        raise JournalError("the first event is not run_started", path=path)
+    policy = policy_from_data(first.policy)
+    session = Session(Engine(policy.policy, find_allocator), source.answer, listeners)
+    session.feed(first)
+    session.run(facts)
