@@ -1,0 +1,58 @@
+# Two commands to know: `make demo` and `make test`. Both prepare a `.venv` by themselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format lint types bench schema lowest clean help
+
+help:
+	@echo "make demo    simulate the shipped workflows"
+	@echo "make test    run the tests"
+	@echo "make check   format check, lint, types and tests"
+	@echo "make bench   measure the engine's speed, as ratios within one run"
+	@echo "make schema  write the JSON Schemas again after a change of the formats"
+	@echo "make lowest  run the tests against the lowest versions of the dependencies"
+
+# The environment is made again when what it is made from changes.
+$(READY): pyproject.toml dev-requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r dev-requirements.txt -e .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/ctxbudget simulate jwt_auth
+	$(BIN)/ctxbudget simulate research_only
+	$(BIN)/ctxbudget simulate self_review --policy aggressive --policy moderate --policy none
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/engine.py
+
+schema: $(READY)
+	$(BIN)/ctxbudget schema workflow > workflows/workflow.schema.json
+	$(BIN)/ctxbudget schema policy > policies/policy.schema.json
+
+lowest: pyproject.toml dev-requirements.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -r dev-requirements.txt -e .
+	.venv-lowest/bin/python -m pytest -n auto
+
+clean:
+	rm -rf $(VENV) .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

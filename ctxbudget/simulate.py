@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctxbudget.config.lookup import package_folder
-from ctxbudget.config.plan import RunPlan, find_allocator
+from ctxbudget.config.run_setup import RunSetup, find_allocator
 from ctxbudget.config.sizes import Measure
 from ctxbudget.config.workflow_file import LoadedWorkflow
 from ctxbudget.core.engine import Engine
@@ -16,7 +16,7 @@ from ctxbudget.session import Listener, Session
 from ctxbudget.sources.workflow import WorkflowSource
 
 
-def simulate(plan: RunPlan, measure: Measure, listeners: Sequence[Listener] = ()) -> Metrics:
+def simulate(setup: RunSetup, measure: Measure, listeners: Sequence[Listener] = ()) -> Metrics:
     """Return the metrics of a run that never called a model.
 
     Raises:
@@ -24,8 +24,8 @@ def simulate(plan: RunPlan, measure: Measure, listeners: Sequence[Listener] = ()
         BudgetExceededError: what may not be pruned does not fit the window.
     """
     metrics = Metrics()
-    source = WorkflowSource(plan, measure)
-    engine = Engine(plan.policy.policy, find_allocator)
+    source = WorkflowSource(setup, measure)
+    engine = Engine(setup.policy.policy, find_allocator)
     Session(engine, source.answer, (*listeners, metrics)).run(source.facts())
     return metrics
 

@@ -40,8 +40,8 @@ def _check(name: str) -> str:
     """Return what a file holds, after checking it to the end."""
     from ctxbudget.config.document import read_document
     from ctxbudget.config.lookup import find, names
-    from ctxbudget.config.plan import plan_run
     from ctxbudget.config.policy_file import load_policy
+    from ctxbudget.config.run_setup import set_up_run
     from ctxbudget.config.workflow_file import read_workflow
 
     if name in names("policies"):
@@ -50,11 +50,11 @@ def _check(name: str) -> str:
     if "rules" in read_document(path).content:
         return _policy_words(load_policy(str(path.resolve())))
     loaded = read_workflow(path)
-    plan = plan_run(loaded)
-    phases, waves = len(plan.graph), len(plan.graph.waves())
+    setup = set_up_run(loaded)
+    phases, waves = len(setup.graph), len(setup.graph.waves())
     return (
         f"a workflow of {phases} phases in {waves} waves, "
-        f"{plan.start.scale.budget_tokens:,} tokens of budget, policy {plan.policy.label}"
+        f"{setup.start.scale.budget_tokens:,} tokens of budget, policy {setup.policy.label}"
     )
 
 

@@ -18,8 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ctxbudget.config.document import Document
-from ctxbudget.core.errors import ConfigError
-from ctxbudget.core.graph import near_misses
+from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.types import Base, Limit
 
 MAX_TOKENS = 10**12

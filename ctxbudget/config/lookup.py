@@ -7,8 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from ctxbudget.core.errors import ConfigError
-from ctxbudget.core.graph import near_misses
+from ctxbudget.core.errors import ConfigError, near_misses
 
 Folder: TypeAlias = Literal["policies", "workflows"]
 

@@ -24,8 +24,7 @@ from ctxbudget.config.fields import (
     shown,
     validated,
 )
-from ctxbudget.core.errors import ConfigError
-from ctxbudget.core.graph import near_misses
+from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.policy import By, Guard, Policy, Rule, RulePolicy, Selector, Which
 from ctxbudget.core.store import Filter
 from ctxbudget.core.types import Do, Form, Kind, Layer, Scale, Trigger

@@ -5,6 +5,9 @@ Every message ends with the next step; the numbers are attributes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class CtxBudgetError(Exception):
     """The base of every error that ctxbudget raises on purpose."""
@@ -41,6 +44,16 @@ def dotted(location: tuple[str | int, ...]) -> str:
     for step in location:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
+
+
+def near_misses(name: str, known: Iterable[str]) -> str:
+    """Return a hint that lists what was probably meant, or what there is."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=3)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f"known are: {shown or 'none'}"
 
 
 class PolicyError(CtxBudgetError):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 
 import networkx as nx
 
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import Phase
 
 
@@ -100,16 +99,6 @@ class Liveness:
     def _bury_if_done(self, phase: str) -> None:
         if phase in self._finished and self._waiting[phase] == 0:
             self.dead[phase] = None
-
-
-def near_misses(name: str, known: Iterable[str]) -> str:
-    """Return a hint that lists what was probably meant, or what there is."""
-    names = sorted(known)
-    close = get_close_matches(name, names, n=3)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    return f"known are: {shown or 'none'}"
 
 
 def _refuse_duplicates(phases: Sequence[Phase]) -> None:

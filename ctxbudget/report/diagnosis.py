@@ -82,10 +82,11 @@ def _overflow(row: PhaseRow, run: RunRow) -> Finding:
 
 def _peak(row: PhaseRow, run: RunRow) -> Finding:
     over = f"peaks at {row.peak_tokens:,}, above critical ({run.critical_tokens:,})"
-    if row.outputs > 1 and any(wave.agents > 1 for wave in row.waves):
+    together = max((wave.agents for wave in row.waves), default=1)
+    if together > 1:
         cause = (
-            f"{row.outputs} outputs of up to {row.largest_output_tokens:,} tokens stand side by "
-            "side before they are replaced"
+            f"{together} outputs of up to {row.largest_output_tokens:,} tokens stand side by side "
+            "before they are replaced"
         )
         step = "deliver them in turn (--deliver in_turn), or have agents hand over less"
     else:

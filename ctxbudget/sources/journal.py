@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ctxbudget.config.plan import find_allocator
 from ctxbudget.config.policy_file import policy_from_data
+from ctxbudget.config.run_setup import find_allocator
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import JournalError
 from ctxbudget.core.events import Effect, Event, Fact, RunStarted, Shortened

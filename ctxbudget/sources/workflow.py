@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 
-from ctxbudget.config.plan import RunPlan, placed
+from ctxbudget.config.run_setup import RunSetup, placed
 from ctxbudget.config.sizes import Measure, Source
 from ctxbudget.config.workflow_file import AgentPart, Deliver, ItemPart, PhasePart, Turn, WavePart
 from ctxbudget.core.errors import ConfigError
@@ -35,7 +35,7 @@ class WorkflowSource:
     ids are built from the workflow's own.
     """
 
-    plan: RunPlan
+    setup: RunSetup
     measure: Measure
     _metadata_tokens: dict[str, int] = field(default_factory=dict)
     _item_tokens: dict[str, int] = field(default_factory=dict)
@@ -50,11 +50,11 @@ class WorkflowSource:
         try:
             yield from self._facts()
         except ConfigError as error:
-            raise placed(error, self.plan.loaded.document) from None
+            raise placed(error, self.setup.loaded.document) from None
 
     def answer(self, effect: Effect) -> Shortened:
         """Return the size of a shorter form: declared, or assumed by the workflow's `sizes`."""
-        sizes = self.plan.loaded.workflow.sizes
+        sizes = self.setup.loaded.workflow.sizes
         whole = sum(self._item_tokens.get(item, 0) for item in effect.items)
         first = effect.items[0] if effect.items else ""
         if effect.do is Do.DIGEST:
@@ -74,12 +74,12 @@ class WorkflowSource:
     # ---- the run
 
     def _facts(self) -> Iterator[Fact]:
-        plan = self.plan
-        yield plan.start
-        for part in plan.loaded.workflow.permanent:
+        setup = self.setup
+        yield setup.start
+        for part in setup.loaded.workflow.permanent:
             yield self._given(part, part.id, Layer.PERMANENT)
-        parts = {phase.id: phase for phase in plan.loaded.workflow.phases}
-        for name in plan.graph.order:
+        parts = {phase.id: phase for phase in setup.loaded.workflow.phases}
+        for name in setup.graph.order:
             yield from self._phase(parts[name])
         yield RunFinished(at=self._at)
 
@@ -116,7 +116,7 @@ class WorkflowSource:
             yield self._given(one, name, Layer.PHASE, phase=part.id, wave=number)
         works = [self._agent_work(part, agent, number, self._at) for agent in wave.agents]
         yield from merge(*works, key=lambda fact: fact.at)
-        self._at += self.plan.loaded.workflow.call_s * max(agent.calls for agent in wave.agents)
+        self._at += self.setup.loaded.workflow.call_s * max(agent.calls for agent in wave.agents)
         yield from self._deliveries(part, wave, number)
         yield WaveFinished(at=self._at, phase=part.id, wave=number)
         calls = 1 if part.calls is None else part.calls
@@ -139,7 +139,7 @@ class WorkflowSource:
                     delivered=(name,),
                 )
             )
-            if self.plan.deliver is Deliver.IN_TURN:
+            if self.setup.deliver is Deliver.IN_TURN:
                 yield finished.pop()
         yield from finished
 
@@ -150,7 +150,7 @@ class WorkflowSource:
     ) -> Iterator[Fact]:
         """Yield an agent's life in its own thread, on a clock of its own."""
         thread, at = f"{part.id}/{agent.id}", start
-        model = agent.model or part.model or self.plan.loaded.workflow.model or ""
+        model = agent.model or part.model or self.setup.loaded.workflow.model or ""
         yield AgentStarted(
             at=at,
             phase=part.id,
@@ -158,7 +158,7 @@ class WorkflowSource:
             agent=agent.id,
             thread=thread,
             calls=agent.calls,
-            scale=self.plan.scale_of(agent.model),
+            scale=self.setup.scale_of(agent.model),
         )
         if agent.prompt is not None:
             tokens = self.measure.tokens(agent.prompt)
@@ -167,15 +167,15 @@ class WorkflowSource:
         yield from self._reads(agent.reads, part.id, thread, thread, at)
         for number in range(1, agent.calls + 1):
             yield CallStarted(at=at, thread=thread, model=model)
-            at += self.plan.loaded.workflow.call_s
+            at += self.setup.loaded.workflow.call_s
             if agent.turn is not None and number < agent.calls:
                 yield from self._turn(agent.turn, f"{thread}/turn {number}", part.id, thread, at)
 
     def _main_calls(self, part: PhasePart, calls: int, turns: int, name: str) -> Iterator[Fact]:
-        model = part.model or self.plan.loaded.workflow.model or ""
+        model = part.model or self.setup.loaded.workflow.model or ""
         for number in range(1, calls + 1):
             yield CallStarted(at=self._at, model=model)
-            self._at += self.plan.loaded.workflow.call_s
+            self._at += self.setup.loaded.workflow.call_s
             if part.turn is not None and number <= turns:
                 yield from self._turn(part.turn, f"{name} {number}", part.id, MAIN, self._at)
 
@@ -238,7 +238,7 @@ class WorkflowSource:
         agent: str | None = None,
     ) -> Fact:
         tokens = self.measure.tokens(output)
-        assumed = min(tokens, self.plan.loaded.workflow.sizes.metadata)
+        assumed = min(tokens, self.setup.loaded.workflow.sizes.metadata)
         self._metadata_tokens[name] = self.measure.tokens(metadata) if metadata else assumed
         item = Item(
             id=name,

@@ -1,4 +1,4 @@
-"""Puts a workflow file, a policy and the command line's wishes together into a run's first fact."""
+"""Puts a workflow file, a policy and the command line's overrides together into a run's first fact."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ctxbudget.config.workflow_file import (
     ThresholdsPart,
 )
 from ctxbudget.core.allocation import ALLOCATORS, Allocator, open_ledger
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import AllocatorSpec, Phase, Quota, RunStarted, Thresholds
-from ctxbudget.core.graph import PhaseGraph, near_misses
+from ctxbudget.core.graph import PhaseGraph
 from ctxbudget.core.types import Base, Layer, Level, Limit, Scale
 from ctxbudget.models import window_tokens
 
@@ -31,7 +31,7 @@ DEFAULT_WINDOW_TOKENS = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Overrides:
     """What the command line may change of a workflow; None leaves it as the file says."""
 
     policy: str | None = None
@@ -40,13 +40,13 @@ class Wishes:
     window_tokens: int | None = None
     deliver: Deliver | None = None
 
-    def with_policy(self, policy: str | None) -> Wishes:
-        """Return the same wishes with another policy."""
+    def with_policy(self, policy: str | None) -> Overrides:
+        """Return the same overrides with another policy."""
         return replace(self, policy=policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
+class RunSetup:
     """All that a simulation needs."""
 
     loaded: LoadedWorkflow
@@ -59,18 +59,18 @@ class RunPlan:
     """Window and budget of an agent's own model, where they differ from the run's."""
 
 
-def plan_run(
+def set_up_run(
     loaded: LoadedWorkflow,
-    wishes: Wishes = Wishes(),
+    overrides: Overrides = Overrides(),
     window_of: WindowOf = window_tokens,
-) -> RunPlan:
+) -> RunSetup:
     """Return the plan of a run; `window_of` looks a model's window up.
 
     Raises:
         ConfigError: settings that contradict each other, with the file and the line.
     """
     try:
-        return _plan(loaded, wishes, window_of)
+        return _set_up(loaded, overrides, window_of)
     except ConfigError as error:
         raise placed(error, loaded.document) from None
 
@@ -83,10 +83,10 @@ def placed(error: ConfigError, document: Document) -> ConfigError:
     return ConfigError(error.message, path=document.path, line=line, location=error.location)
 
 
-def _plan(loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf) -> RunPlan:
+def _set_up(loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf) -> RunSetup:
     workflow = loaded.workflow
-    window, is_assumed = _window(loaded, wishes, window_of)
-    scale = _scale(loaded, wishes, window)
+    window, is_assumed = _window(loaded, overrides, window_of)
+    scale = _scale(loaded, overrides, window)
     phases = tuple(
         Phase(
             id=part.id,
@@ -97,52 +97,52 @@ def _plan(loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf) -> RunPla
         )
         for part in workflow.phases
     )
-    policy = load_policy(_policy_spec(loaded, wishes), beside=loaded.folder)
+    policy = load_policy(_policy_spec(loaded, overrides), beside=loaded.folder)
     refuse_impossible(policy, scale)
     start = RunStarted(
         at=0.0,
         workflow=loaded.name,
         scale=scale,
         phases=phases,
-        allocator=_allocator(loaded, wishes),
+        allocator=_allocator(loaded, overrides),
         thresholds=_thresholds(workflow.thresholds, scale),
         policy=policy.as_data,
     )
     graph = PhaseGraph(phases)
     open_ledger(scale, graph.phases(), start.allocator, find_allocator)  # refuses early
-    return RunPlan(
+    return RunSetup(
         loaded=loaded,
         policy=policy,
         start=start,
         graph=graph,
-        deliver=wishes.deliver or workflow.deliver,
+        deliver=overrides.deliver or workflow.deliver,
         window_is_assumed=is_assumed,
-        scale_of=_scale_finder(loaded, wishes, window_of),
+        scale_of=_scale_finder(loaded, overrides, window_of),
     )
 
 
 def _scale_finder(
-    loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf
+    loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf
 ) -> Callable[[str | None], Scale | None]:
-    is_given = loaded.workflow.window is not None or wishes.window_tokens is not None
+    is_given = loaded.workflow.window is not None or overrides.window_tokens is not None
 
     def scale_of(model: str | None) -> Scale | None:
         window = None if is_given or model is None else window_of(model)
-        return None if window is None else _scale(loaded, wishes, window)
+        return None if window is None else _scale(loaded, overrides, window)
 
     return scale_of
 
 
-def _window(loaded: LoadedWorkflow, wishes: Wishes, window_of: WindowOf) -> tuple[int, bool]:
+def _window(loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf) -> tuple[int, bool]:
     workflow = loaded.workflow
-    given = wishes.window_tokens if wishes.window_tokens is not None else workflow.window
+    given = overrides.window_tokens if overrides.window_tokens is not None else workflow.window
     if given is not None:
         return given, False
     found = window_of(workflow.model) if workflow.model else None
     return found or DEFAULT_WINDOW_TOKENS, found is None
 
 
-def _scale(loaded: LoadedWorkflow, wishes: Wishes, window_tokens: int) -> Scale:
+def _scale(loaded: LoadedWorkflow, overrides: Overrides, window_tokens: int) -> Scale:
     reserve = loaded.workflow.reserve
     hard_limit = window_tokens - reserve
     if hard_limit <= 0:
@@ -151,7 +151,7 @@ def _scale(loaded: LoadedWorkflow, wishes: Wishes, window_tokens: int) -> Scale:
             "lower it",
             location=("reserve",),
         )
-    limit = wishes.budget or loaded.workflow.budget or Limit(below_tokens=0, of=Base.HARD_LIMIT)
+    limit = overrides.budget or loaded.workflow.budget or Limit(below_tokens=0, of=Base.HARD_LIMIT)
     scale = Scale(window_tokens=window_tokens, reserve_tokens=reserve, budget_tokens=hard_limit)
     budget = limit.resolve_tokens(scale)
     if not 0 < budget <= hard_limit:
@@ -163,14 +163,14 @@ def _scale(loaded: LoadedWorkflow, wishes: Wishes, window_tokens: int) -> Scale:
     return replace(scale, budget_tokens=budget)
 
 
-def _policy_spec(loaded: LoadedWorkflow, wishes: Wishes) -> str | Mapping[str, Any]:
+def _policy_spec(loaded: LoadedWorkflow, overrides: Overrides) -> str | Mapping[str, Any]:
     """Return the policy to use; without a wish, chosen by the number of phases.
 
     Source: the layered-budget tutorial gives aggressive pruning to workflows of more than three
     phases and moderate to shorter ones.
     """
     default = "aggressive" if len(loaded.workflow.phases) > 3 else "moderate"
-    return wishes.policy or loaded.policy_spec or default
+    return overrides.policy or loaded.policy_spec or default
 
 
 def find_allocator(name: str) -> Allocator:
@@ -190,7 +190,7 @@ def find_allocator(name: str) -> Allocator:
     return found
 
 
-def _allocator(loaded: LoadedWorkflow, wishes: Wishes) -> AllocatorSpec:
+def _allocator(loaded: LoadedWorkflow, overrides: Overrides) -> AllocatorSpec:
     given = loaded.workflow.allocator
     has_grants = any(phase.allocate is not None for phase in loaded.workflow.phases)
     default = "fixed" if has_grants else "dynamic"
@@ -208,8 +208,8 @@ def _allocator(loaded: LoadedWorkflow, wishes: Wishes) -> AllocatorSpec:
         )
     else:
         spec = AllocatorSpec(use=given or default)
-    if wishes.allocator is not None:
-        spec = replace(spec, use=wishes.allocator)
+    if overrides.allocator is not None:
+        spec = replace(spec, use=overrides.allocator)
     find_allocator(spec.use)
     known = {phase.id for phase in loaded.workflow.phases}
     for name in spec.reserve_for:

@@ -1,0 +1,157 @@
+"""What `ctxbudget simulate` does once its options are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import click
+
+from ctxbudget.cli.output import console
+from ctxbudget.config.fields import budget_option, tokens_option
+from ctxbudget.config.lookup import find
+from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
+from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, read_workflow
+from ctxbudget.core.errors import JournalError
+from ctxbudget.core.types import Level
+from ctxbudget.journal import JournalWriter, is_journal
+from ctxbudget.metrics import Metrics
+from ctxbudget.report import as_json
+from ctxbudget.simulate import measure_for, simulate
+
+GATES = (Level.WARN, Level.CRITICAL, Level.OVERFLOW)
+"""Levels that --fail-on takes, mildest first; a graver one fails too."""
+
+GATE_FAILED = 1
+
+
+def run(
+    *,
+    workflow: str,
+    policies: tuple[str, ...],
+    allocator: str | None,
+    budget: str | None,
+    window: str | None,
+    deliver: str | None,
+    journal: Path | None,
+    as_machine: bool,
+    fail_on: str | None,
+) -> int:
+    """Simulate, print, and return the exit code."""
+    loaded = read_workflow(find("workflows", workflow))
+    overrides = Overrides(
+        allocator=allocator,
+        budget=budget_option(budget, "--budget") if budget is not None else None,
+        window_tokens=tokens_option(window, "--window") if window is not None else None,
+        deliver=Deliver(deliver) if deliver is not None else None,
+    )
+    setups = [set_up_run(loaded, overrides.with_policy(policy)) for policy in policies or (None,)]
+    runs = _run_all(loaded, setups, journal)
+    none = _under_none(loaded, overrides, runs)
+    if as_machine:
+        click.echo(json.dumps(as_json.simulation(runs, none), indent=2, ensure_ascii=False))
+    else:
+        from ctxbudget.report import terminal
+
+        terminal.print_simulation(console(), runs, none, _notes(setups[0]))
+    return _gate(runs[0][1], fail_on)
+
+
+def _run_all(
+    loaded: LoadedWorkflow, setups: list[RunSetup], journal: Path | None
+) -> list[tuple[str, Metrics]]:
+    """Return each policy's metrics; the journal is the first one's."""
+    measure = measure_for(loaded)
+    runs = []
+    for number, setup in enumerate(setups):
+        with _journal(journal) if journal and number == 0 else nullcontext() as writer:
+            metrics = simulate(setup, measure, [writer] if writer is not None else [])
+        runs.append((setup.policy.label, metrics))
+    return runs
+
+
+def _under_none(
+    loaded: LoadedWorkflow, overrides: Overrides, runs: list[tuple[str, Metrics]]
+) -> Metrics | None:
+    """Return the same run under `none`, or None if even the fit to the window cannot save it."""
+    for label, metrics in runs:
+        if label == "none":
+            return metrics
+    return simulate(set_up_run(loaded, overrides.with_policy("none")), measure_for(loaded))
+
+
+@contextmanager
+def _journal(path: Path) -> Iterator[JournalWriter]:
+    """Yield a writer to a file that takes its name only when the run is complete.
+
+    Raises:
+        JournalError: the file cannot be written, or would replace what is not a journal.
+    """
+    if path.exists() and not is_journal(path):
+        raise JournalError("exists and is not a journal; choose another name", path=str(path))
+    try:
+        with NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=".journal-", delete=False
+        ) as file:
+            try:
+                yield JournalWriter(file)
+                file.flush()
+                os.replace(file.name, path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise JournalError(f"{reason}; choose another place", path=str(path)) from None
+
+
+def _notes(setup: RunSetup) -> list[str]:
+    """Return what the numbers rest on that the file does not say."""
+    workflow = setup.loaded.workflow
+    notes = []
+    if setup.window_is_assumed:
+        of = f"of {workflow.model} is not known" if workflow.model else "is not given"
+        notes.append(f"assumed: the window {of}; set `window`")
+    guessed = _outputs_without_metadata(setup)
+    if guessed:
+        notes.append(
+            f"assumed: {workflow.sizes.metadata:,} tokens of metadata for {guessed} outputs that "
+            "declare none"
+        )
+    if workflow.counter == "chars":
+        notes.append("estimate: texts are counted as characters ÷ 4")
+    return notes
+
+
+def _outputs_without_metadata(setup: RunSetup) -> int:
+    phases = setup.loaded.workflow.phases
+    own = [phase.metadata for phase in phases if phase.output is not None]
+    agents = [
+        agent.metadata for phase in phases for wave in phase.all_waves() for agent in wave.agents
+    ]
+    return sum(metadata is None for metadata in own + agents)
+
+
+def _gate(metrics: Metrics, fail_on: str | None) -> int:
+    """Return the exit code, after saying on stderr what crossed the gate."""
+    if fail_on is None:
+        return 0
+    failing = GATES[GATES.index(Level(fail_on)) :]
+    crossed = [
+        event
+        for event in metrics.run.events
+        if event.level in failing and (event.scope == "run" or event.level == Level.OVERFLOW)
+    ]
+    if not crossed:
+        return 0
+    worst = max(crossed, key=lambda event: event.tokens)
+    click.echo(
+        f"ctxbudget: gate failed: --fail-on {fail_on}: {worst.level} in {worst.scope}, "
+        f"{worst.tokens:,} tokens, limit {worst.limit_tokens:,}",
+        err=True,
+    )
+    return GATE_FAILED
