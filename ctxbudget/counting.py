@@ -44,10 +44,9 @@ _KEY_CHARS: Final = 2048  # a memo keeps a longer text as a digest
 # Up to the last place where a cut leaves the count unchanged, because no match of the pattern
 # above spans it. Such a place is after a newline, if the next line is not blank (`\s*[\r\n]+`
 # takes in blank lines) and does not begin with "/" (`[\r\n/]*` takes it in); or before a space or
-# tab that follows a non-space. \x1c-\x1f are whitespace for Python but not for tiktoken.
-_TO_LAST_CUT: Final = re.compile(
-    r".+(?:(?<=\n)(?!/)(?=[^\S\r\n]*+\S)|(?<=[^\s\x1c-\x1f])(?=[ \t]))", re.DOTALL
-)
+# tab that follows a non-space. Not before every `\s`: for Python that takes in \x1c-\x1f, which
+# tiktoken reads as symbols and may join with the symbol before.
+_TO_LAST_CUT: Final = re.compile(r".+(?:(?<=\n)(?!/)(?=[^\S\r\n]*+\S)|(?<=\S)(?=[ \t]))", re.DOTALL)
 
 
 class Counter(Protocol):

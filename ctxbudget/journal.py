@@ -115,7 +115,7 @@ def read_journal(path: Path) -> Iterator[Event]:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            yield from _events(jsonlines.Reader(file), str(path))
+            yield from read_events(file, str(path))
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise JournalError(f"{reason}; check the path", path=str(path)) from None
@@ -123,10 +123,11 @@ def read_journal(path: Path) -> Iterator[Event]:
         raise JournalError("is not UTF-8 text, so not a journal", path=str(path)) from None
 
 
-def _events(reader: jsonlines.Reader, path: str) -> Iterator[Event]:
+def read_events(file: IO[str], path: str = "journal") -> Iterator[Event]:
+    """Yield the events of an open journal; `path` is what errors call it. Errors as above."""
     number = 0
     try:
-        for number, line in enumerate(reader.iter(type=dict), 1):
+        for number, line in enumerate(jsonlines.Reader(file).iter(type=dict), 1):
             if number == 1:
                 _check_header(line, path)
             else:

@@ -36,24 +36,24 @@ O200K_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d
 
 # What the cut rules look at: blank lines, slashes, whitespace that is not a space or tab,
 # characters that only Python takes for whitespace; also contractions, marks, lone surrogates.
-AWKWARD = [
-    *(
-        "\n",
-        "\r\n",
-        "\n/",
-        "!\n/",
-        "\n\n",
-        "\n \n",
-        " \n ",
-        "  ",
-        " \t",
-        "\f ",
-        "\xa0 ",
-        "\u2028\t",
-    ),
-    *("\x1c ", "\x1f\t", "\x85", "\u200b", "\u3000", "'s", "'LL", "\u017f", "é\u0301", "aA", "123"),
-    *(".", "/", "_", "上", "😀", "\ud83d", "\udcff"),
+BREAKS = ["\n", "\r\n", "\n/", "!\n/", "\n\n", "\n \n", " \n "]
+SPACES = ["  ", " \t", "\f ", "\xa0 ", "\u2028\t", "\u3000  ", "\x1c ", "a\x1f", "\x85", "\u200b"]
+OTHERS = [
+    "'s",
+    "'LL",
+    "\u017f",
+    "é\u0301",
+    "aA",
+    "123",
+    ".",
+    "/",
+    "_",
+    "上",
+    "😀",
+    "\ud83d",
+    "\udcff",
 ]
+AWKWARD = BREAKS + SPACES + OTHERS
 
 
 class SpyCounter:
@@ -230,7 +230,7 @@ def test_pieces_are_the_text_and_none_is_too_long(text: str, limit: int) -> None
         ("aa b\n/ccc", ["aa", " b\n/cc", "c"]),  # not before a slash
         ("aa b\n\nccc", ["aa", " b\n\n", "ccc"]),  # after a blank line
         ("aaaa\n \nb", ["aaaa\n ", "\nb"]),  # not before one; so this cut is hard
-        ("aa b\x1c\tc", ["aa", " b\x1c\tc"]),  # not after what only Python takes for whitespace
+        ("aa b\x1c\tc", ["aa", " b\x1c\tc"]),  # not where only Python sees whitespace
         ("aaaaaaaa", ["aaaaaa", "aa"]),  # nowhere to cut
     ],
 )

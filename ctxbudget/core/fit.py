@@ -74,11 +74,11 @@ def _operations(store: Store, step: _Step, need_tokens: int) -> Iterator[Operati
         if step.do is not Do.DROP:
             yield Operation(do=step.do, items=(entry.item.id,))
             continue
-        group = store.group_of(entry.item.id)
-        if entry.item.id in seen or any(store[member].untouchable for member in group):
+        group = tuple(one.item for one in store.leaving_with(entry.item.id))
+        if not group or entry.item.id in seen:
             continue
-        seen.update(group)
-        yield Operation(do=step.do, items=group)
-        taken_tokens += sum(store[member].tokens for member in group)
+        seen.update(item.id for item in group)
+        yield Operation(do=step.do, items=tuple(item.id for item in group))
+        taken_tokens += sum(item.tokens for item in group)
         if taken_tokens >= need_tokens:
             return

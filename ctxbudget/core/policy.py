@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ctxbudget.core.store import Entry, Filter, Store, Watch
 from ctxbudget.core.types import (
+    NEEDS_WHOLE_GROUPS,
     Do,
     Item,
     Kind,
@@ -147,7 +148,7 @@ class Rule:
         if moment.trigger not in self.on or not self._may_act(moment):
             return None
         entries = select(self.select, moment, carried=self.do is not Do.SNIP)
-        if self.do in (Do.DROP, Do.SUMMARIZE, Do.STUB):
+        if self.do in NEEDS_WHOLE_GROUPS:
             entries = _whole_groups(entries, moment.store)
         turns = len({entry.item.group or entry.item.id for entry in entries})
         if len(entries) < max(1, self.when.min_items) or turns < self.when.min_turns:
@@ -169,7 +170,9 @@ class Rule:
         )
 
     def _operations(self, items: list[Item]) -> Iterator[Operation]:
-        for batch in _merge(items, self.by):
+        is_removal = self.do in NEEDS_WHOLE_GROUPS
+        by = By.TURN if is_removal and self.by is By.ITEM else self.by
+        for batch in _merge(items, by):
             ready = [item.id for item in batch if item.kind is Kind.ARTIFACT and item.ready]
             reads = tuple(ready) if self.leave_metadata else ()
             for item in reads:
@@ -273,20 +276,25 @@ def _whole_groups(entries: list[Entry], store: Store) -> list[Entry]:
     """Return the entries with all their group members, without groups that may not go whole."""
     members: dict[str, None] = {}
     for entry in entries:
-        group = [store.entry(member) for member in store.group_of(entry.item.id)]
-        if not any(one.item.untouchable or one.is_fresh(store.calls) for one in group):
+        group = store.leaving_with(entry.item.id)
+        if not any(one.is_fresh(store.calls) for one in group):
             members.update(dict.fromkeys(one.item.id for one in group))
     return sorted((store.entry(member) for member in members), key=_place)
 
 
 def _merge(items: list[Item], by: By) -> list[list[Item]]:
-    """Return the items in the batches that share a stand-in."""
+    """Return the items in the batches that share a stand-in; a turn goes where its first goes."""
     if by is By.ALL:
         return [items]
     batches: dict[str | None, list[Item]] = {}
+    batch_of_turn: dict[str, list[Item]] = {}
     for item in items:
-        name = {By.ITEM: item.id, By.TURN: item.group or item.id, By.PHASE: item.phase}[by]
-        batches.setdefault(name, []).append(item)
+        turn = item.group or item.id
+        name = {By.ITEM: item.id, By.TURN: turn, By.PHASE: item.phase}[by]
+        batch = batch_of_turn.get(turn) if by is By.PHASE else None
+        if batch is None:
+            batch = batch_of_turn[turn] = batches.setdefault(name, [])
+        batch.append(item)
     return list(batches.values())
 
 

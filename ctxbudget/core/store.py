@@ -181,6 +181,19 @@ class Store:
             return (item,)
         return tuple(sorted(self._groups[group], key=lambda member: self._entries[member].slot))
 
+    def leaving_with(self, item: str) -> tuple[Entry, ...]:
+        """Return what must leave together with an item, itself included, in prompt order.
+
+        Empty if it may not leave: a member of its group is untouchable, or a tool call still
+        waits for its result, which would arrive without its call.
+        """
+        group = tuple(self._entries[member] for member in self.group_of(item))
+        kinds = [entry.item.kind for entry in group]
+        waits = kinds.count(Kind.TOOL_CALL) > kinds.count(Kind.TOOL_RESULT)
+        if waits or any(entry.item.untouchable for entry in group):
+            return ()
+        return group
+
     def matching(self, what: Filter) -> Watch:
         """Return the live view of what matches a filter; made once, then kept up."""
         watch = self._watches.get(what)

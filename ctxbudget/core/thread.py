@@ -13,6 +13,7 @@ from ctxbudget.core.store import Slot, Store
 from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
     FORM_AFTER,
+    NEEDS_WHOLE_GROUPS,
     MAIN,
     Cache,
     Do,
@@ -23,9 +24,6 @@ from ctxbudget.core.types import (
     Plan,
     Scale,
 )
-
-NEEDS_WHOLE_GROUPS = frozenset({Do.DROP, Do.SUMMARIZE, Do.STUB})
-"""Operations after which an item is no longer there, so that its group must go with it."""
 
 
 @dataclass(slots=True)
@@ -143,10 +141,11 @@ class Thread:
         if operation.do in NEEDS_WHOLE_GROUPS:
             leaving = set(operation.items)
             for name in operation.items:
-                if not leaving.issuperset(store.group_of(name)):
+                group = {entry.item.id for entry in store.leaving_with(name)}
+                if not group or not leaving.issuperset(group):
                     raise PolicyError(
-                        f"item {name!r} would leave without the rest of its group; "
-                        "take the whole group",
+                        f"item {name!r} would leave without the rest of its group, or while its "
+                        "tool call waits for the result; take whole groups",
                         rule=plan.rule,
                     )
 

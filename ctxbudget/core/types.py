@@ -83,6 +83,10 @@ FORM_AFTER: dict[Do, Form] = {
 """The form that an operation leaves behind (drop leaves none)."""
 
 
+NEEDS_WHOLE_GROUPS = frozenset({Do.DROP, Do.SUMMARIZE, Do.STUB})
+"""Operations after which an item is no longer there, so that its group must go with it."""
+
+
 class Level(StrEnum):
     """How serious a told event is."""
 

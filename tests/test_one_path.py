@@ -1,0 +1,80 @@
+"""Simulate, journal and replay are one path: the same facts give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from ctxbudget.config.lookup import find, names
+from ctxbudget.config.run_setup import Overrides, set_up_run
+from ctxbudget.config.workflow_file import Deliver, read_workflow
+from ctxbudget.core.errors import JournalError
+from ctxbudget.journal import JournalWriter, read_journal
+from ctxbudget.metrics import Metrics
+from ctxbudget.simulate import measure_for, simulate
+from ctxbudget.sources.journal import replay
+
+POLICIES = [name for name in names("policies") if name != "ladder"]  # it needs a large window
+
+
+def simulated(workflow: str, overrides: Overrides) -> tuple[str, Metrics]:
+    """Return a simulation's journal and metrics."""
+    loaded = read_workflow(find("workflows", workflow))
+    file = io.StringIO()
+    setup = set_up_run(loaded, overrides)
+    metrics = simulate(setup, measure_for(loaded), [JournalWriter(file)])
+    return file.getvalue(), metrics
+
+
+def replayed(journal: str, folder: Path) -> tuple[str, Metrics]:
+    """Return what a journal's facts give when they are fed through the engine again."""
+    path = folder / "first.jsonl"
+    path.write_text(journal, encoding="utf-8")
+    file, metrics = io.StringIO(), Metrics()
+    replay(read_journal(path), [JournalWriter(file), metrics])
+    return file.getvalue(), metrics
+
+
+@pytest.mark.parametrize("workflow", names("workflows"))
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("deliver", list(Deliver))
+def test_simulated_twice_and_replayed_give_the_same_bytes(
+    workflow: str, policy: str, deliver: Deliver, tmp_path: Path
+) -> None:
+    overrides = Overrides(policy=policy, deliver=deliver)
+    journal, metrics = simulated(workflow, overrides)
+    assert simulated(workflow, overrides)[0] == journal
+    again, metrics_again = replayed(journal, tmp_path)
+    assert again == journal
+    assert (metrics_again.run, metrics_again.phases) == (metrics.run, metrics.phases)
+
+
+def test_the_ladder_replays_in_a_window_it_fits(tmp_path: Path) -> None:
+    journal, _ = simulated("jwt_auth", Overrides(policy="ladder", window_tokens=200_000))
+    assert replayed(journal, tmp_path)[0] == journal
+
+
+def test_a_journal_that_does_not_answer_says_so(tmp_path: Path) -> None:
+    journal, _ = simulated("jwt_auth", Overrides())
+    lines = [line for line in journal.splitlines() if '"fact":"shortened"' not in line]
+    with pytest.raises(JournalError, match="asks for digest of 0/output"):
+        replayed("\n".join(lines) + "\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cut", "found"),
+    [
+        ("", "is empty"),
+        ('{"journal":"ctxbudget","version":99}\n', "version 99"),
+        ('{"other":1}\n', "does not begin as a ctxbudget journal"),
+        ('{"journal":"ctxbudget","version":1}\n{"fact":"phase_st', ":2: the line is damaged"),
+        ('{"journal":"ctxbudget","version":1}\n{"fact":"nothing","at":0}\n', ":2: no event"),
+        ('{"journal":"ctxbudget","version":1}\n{"fact":"phase_started","at":0}\n', ":2: phase_st"),
+        ('{"journal":"ctxbudget","version":1}\n{"fact":"run_finished","at":0}\n', "run_started"),
+    ],
+)
+def test_a_damaged_journal_is_told_with_its_line(cut: str, found: str, tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=found):
+        replayed(cut, tmp_path)
