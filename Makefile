@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lint types bench schema lowest clean help
+.PHONY: demo test check format lint types bench schema docs lowest clean help
 
 help:
 	@echo "make demo    simulate the shipped workflows"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   format check, lint, types and tests"
 	@echo "make bench   measure the engine's speed, as ratios within one run"
 	@echo "make schema  write the JSON Schemas again after a change of the formats"
+	@echo "make docs    write the format reference and the output shown in the docs again"
 	@echo "make lowest  run the tests against the lowest versions of the dependencies"
 
 # The environment is made again when what it is made from changes.
@@ -47,6 +48,9 @@ bench: $(READY)
 schema: $(READY)
 	$(BIN)/ctxbudget schema workflow > workflows/workflow.schema.json
 	$(BIN)/ctxbudget schema policy > policies/policy.schema.json
+
+docs: schema
+	$(BIN)/python docs/make.py
 
 lowest: pyproject.toml dev-requirements.txt
 	$(PYTHON) -m venv .venv-lowest

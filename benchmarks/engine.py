@@ -102,7 +102,12 @@ def main() -> None:
     """Print both tables."""
     console = Console(highlight=False)
     table = Table(title=f"µs per item at {SMALL_ITEMS:,} and at {LARGE_ITEMS:,} items")
-    for title in ("case", f"{SMALL_ITEMS:,}", f"{LARGE_ITEMS:,}", f"ratio (wanted ≤ {WANTED_RATIO})"):
+    for title in (
+        "case",
+        f"{SMALL_ITEMS:,}",
+        f"{LARGE_ITEMS:,}",
+        f"ratio (wanted ≤ {WANTED_RATIO})",
+    ):
         table.add_column(title, justify="left" if title == "case" else "right")
     for case, (policy, window_tokens) in CASES.items():
         rates = [items_per_second(policy, window_tokens, SMALL_ITEMS) for _ in range(15)]

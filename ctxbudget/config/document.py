@@ -7,12 +7,14 @@ aliases are expanded (a "YAML bomb" is small until then).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from ctxbudget.core.errors import ConfigError
 
@@ -20,6 +22,8 @@ MAX_BYTES = 16_000_000
 """A workflow of 10,000 phases with agents is about 2 MB."""
 MAX_DEPTH = 40
 MAX_NODES = 2_000_000
+MAX_DIGITS = 30
+"""Longer than any sensible number, shorter than what Python refuses to print."""
 
 Location: TypeAlias = tuple[str | int, ...]
 
@@ -49,17 +53,55 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _construct_int(loader: Any, node: yaml.ScalarNode) -> int:
+def _read_int(text: str) -> int:
     """Return a decimal integer: `010` is ten, not eight."""
-    return int(str(node.value).replace("_", ""))
+    if len(text) > MAX_DIGITS:
+        raise ValueError(text)
+    return int(text.replace("_", ""))
 
 
-def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
-    return float(str(node.value).replace("_", ""))
+def _read_float(text: str) -> float:
+    """Return a finite number: `1e999` would become infinite, which no journal could hold."""
+    number = float(text.replace("_", ""))
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+def _read_bool(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _constructor(read: Callable[[str], Any], what: str) -> Callable[[Any, yaml.ScalarNode], Any]:
+    """Return a constructor of scalars that says where it failed: a tag can force any text on it."""
+
+    def construct(loader: Any, node: yaml.ScalarNode) -> Any:
+        try:
+            return read(str(node.value))
+        except (ValueError, KeyError):
+            problem = f"{str(node.value)[:40]!r} is not {what}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+    return construct
+
+
+_SCALARS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "tag:yaml.org,2002:int": (_read_int, f"a whole number of up to {MAX_DIGITS} digits"),
+    "tag:yaml.org,2002:float": (_read_float, "a finite number"),
+    "tag:yaml.org,2002:bool": (_read_bool, "true or false"),
+}
+for _tag, (_read, _what) in _SCALARS.items():
+    _Loader.add_constructor(_tag, _constructor(_read, _what))
+
+_TEXT_TAG = "tag:yaml.org,2002:str"
+_TAGS = {
+    *_SCALARS,
+    _TEXT_TAG,
+    "tag:yaml.org,2002:null",
+    "tag:yaml.org,2002:map",
+    "tag:yaml.org,2002:seq",
+}
+"""What JSON has too; every other tag (dates, sets, code) is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +112,38 @@ class Document:
     content: dict[str, Any]
     root: yaml.Node
 
-    def line_of(self, location: Location) -> int | None:
+    def line_of(self, location: Location) -> int:
         """Return the 1-based line of a key or element, or of the nearest thing around it."""
-        node, line = self.root, self.root.start_mark.line + 1
+        nodes = [self.root, *self._walk(location)]
+        return int(nodes[-1].start_mark.line) + 1
+
+    def within(self, location: Location) -> Location:
+        """Return as much of a location as the file holds: a shorthand has no keys of its own."""
+        return location[: len(list(self._walk(location)))]
+
+    def find(self, key: str, value: str) -> Location | None:
+        """Return the first place, from the top, where a key holds a text."""
+        waiting: list[tuple[Location, yaml.Node]] = [((), self.root)]
+        seen: set[int] = set()
+        while waiting:
+            location, node = waiting.pop()
+            if location[-1:] == (key,) and isinstance(node, yaml.ScalarNode):
+                if node.value == value:
+                    return location
+            elif id(node) not in seen:
+                seen.add(id(node))
+                waiting += [((*location, step), one) for step, one in reversed(_steps(node))]
+        return None
+
+    def _walk(self, location: Location) -> Iterator[yaml.Node]:
+        """Yield, for each step of a location that the file holds, the node to point at."""
+        node = self.root
         for step in location:
             found = _child(node, step)
             if found is None:
-                break
+                return
             key, node = found
-            line = key.start_mark.line + 1
-        return line
+            yield key
 
 
 def read_document(path: Path) -> Document:
@@ -89,7 +153,8 @@ def read_document(path: Path) -> Document:
         ConfigError: the file is missing, not a file, too large, not UTF-8, not YAML, expands
             without end, has a key twice, or does not hold a mapping.
     """
-    return parse_document(_read_text(path), str(path))
+    text = _read_text(path)
+    return parse_document(_join_surrogates(text) if path.suffix == ".json" else text, str(path))
 
 
 def parse_document(text: str, path: str) -> Document:
@@ -104,14 +169,12 @@ def parse_document(text: str, path: str) -> Document:
                     "the file is empty; see `ctxbudget schema` for what it takes", path=path
                 )
             _refuse_bomb(root, path)
-            _refuse_duplicate_keys(root, path)
+            _check_nodes(root, path)
             content = loader.construct_document(root)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise _not_yaml(error, path) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"not YAML that can be read: {error}", path=path) from None
+        raise _not_yaml(error, text, path) from None
     if not isinstance(content, dict):
         raise ConfigError(
             f"expected a mapping of keys to values, found {_kind(content)}; "
@@ -124,24 +187,47 @@ def parse_document(text: str, path: str) -> Document:
 
 def _read_text(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise ConfigError("is a directory; name a file", path=str(path))
-        if size > MAX_BYTES:
-            raise ConfigError(
-                f"is {size / 1e6:,.0f} MB; a file of this kind has at most {MAX_BYTES / 1e6:.0f} MB",
-                path=str(path),
-            )
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8", path=str(path)
-        ) from None
+        with path.open("rb") as file:
+            # Not by the size that the system tells: that of a pipe or a device is 0.
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise ConfigError(f"{reason}; check the path", path=str(path)) from None
+        step = "name a file" if path.is_dir() else "check the path"
+        raise ConfigError(f"{reason}; {step}", path=str(path)) from None
     except ValueError:
         raise ConfigError("is not a path; check it", path=repr(str(path))) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(
+            f"is larger than {MAX_BYTES / 1e6:.0f} MB, the most for a file of this kind; "
+            "check the path",
+            path=str(path),
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8",
+            path=str(path),
+            line=content.count(b"\n", 0, error.start) + 1,
+        ) from None
+
+
+_SURROGATES = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
+
+
+def _join_surrogates(text: str) -> str:
+    """Return JSON with each escaped pair of surrogates as the character that it stands for.
+
+    JSON writes characters beyond U+FFFF as such pairs, which YAML does not know.
+    """
+
+    def join(match: re.Match[str]) -> str:
+        pair = bytes.fromhex(match[2] + match[3])
+        return match[1] + pair.decode("utf-16-be")
+
+    return _SURROGATES.sub(join, text)
 
 
 def _refuse_deep(text: str, path: str) -> None:
@@ -152,59 +238,102 @@ def _refuse_deep(text: str, path: str) -> None:
             depth += 1
             if depth > MAX_DEPTH:
                 mark = event.start_mark
-                raise ConfigError(
-                    f"is nested more than {MAX_DEPTH} levels deep; flatten it",
-                    path=path,
-                    line=mark.line + 1 if mark else None,
-                )
+                raise _too_deep(path, mark.line + 1 if mark else None)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
+def _too_deep(path: str, line: int | None) -> ConfigError:
+    return ConfigError(
+        f"is nested more than {MAX_DEPTH} levels deep; flatten it", path=path, line=line
+    )
+
+
 def _refuse_bomb(root: yaml.Node, path: str) -> None:
-    """Count nodes as if every alias were written out."""
-    sizes: dict[int, int] = {}
+    """Measure the file as if every alias were written out, without writing anything out.
 
-    def size(node: yaml.Node) -> int:
-        if id(node) in sizes:
-            return sizes[id(node)]
-        sizes[id(node)] = MAX_NODES + 1  # seen again below itself: it contains itself
-        sizes[id(node)] = min(1 + sum(map(size, _children(node))), MAX_NODES + 1)
-        return sizes[id(node)]
+    A stack in place of recursion: aliases of aliases nest deeper than the text looks.
+    """
+    expanded: dict[int, tuple[int, int]] = {}  # values and levels below a node
+    open_nodes: set[int] = set()
+    stack = [root]
+    while stack:
+        node, line = stack[-1], stack[-1].start_mark.line + 1
+        if id(node) in expanded:  # an alias of what was measured since it was put on the stack
+            stack.pop()
+            continue
+        children = list(_children(node))
+        waiting = [child for child in children if id(child) not in expanded]
+        if not waiting:
+            stack.pop()
+            open_nodes.discard(id(node))
+            below = [expanded[id(child)] for child in children]
+            size = 1 + sum(values for values, _ in below)
+            depth = max((levels for _, levels in below), default=-1) + 1
+            _check_expanded(size, depth, path, line)
+            expanded[id(node)] = size, depth
+            continue
+        open_nodes.add(id(node))
+        for child in waiting:
+            if id(child) in open_nodes:
+                raise ConfigError(
+                    "an alias (*) contains itself; write the value out", path=path, line=line
+                )
+        stack += waiting
 
-    if size(root) > MAX_NODES:
+
+def _check_expanded(size: int, depth: int, path: str, line: int) -> None:
+    if size > MAX_NODES:
         raise ConfigError(
             f"has more than {MAX_NODES:,} values once its aliases are expanded; "
             "write it without nested aliases",
             path=path,
+            line=line,
         )
+    if depth > MAX_DEPTH:
+        raise _too_deep(path, line)
 
 
-def _refuse_duplicate_keys(root: yaml.Node, path: str) -> None:
-    seen_nodes: set[int] = set()
+def _check_nodes(root: yaml.Node, path: str) -> None:
+    """Refuse foreign tags and bad keys; make every key text, as in JSON."""
+    seen: set[int] = set()
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if id(node) in seen_nodes:
+        if id(node) in seen:
             continue
-        seen_nodes.add(id(node))
+        seen.add(id(node))
+        if node.tag not in _TAGS:
+            raise ConfigError(
+                f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r} is not read; "
+                "write plain text, numbers, true or false",
+                path=path,
+                line=node.start_mark.line + 1,
+            )
+        if isinstance(node, yaml.MappingNode):
+            _check_keys(node, path)
         waiting += _children(node)
-        if not isinstance(node, yaml.MappingNode):
-            continue
-        keys: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(
-                    "a key must be plain text", path=path, line=key.start_mark.line + 1
-                )
-            if key.value in keys:
-                raise ConfigError(
-                    "the key is there twice; keep one of them",
-                    path=path,
-                    line=key.start_mark.line + 1,
-                    location=(key.value,),
-                )
-            keys.add(key.value)
+
+
+def _check_keys(node: yaml.MappingNode, path: str) -> None:
+    lines: dict[str, int] = {}
+    for index, (key, value) in enumerate(node.value):
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            what = "a list" if isinstance(key, yaml.SequenceNode) else "a mapping"
+            raise ConfigError(
+                f"a key must be plain text, found {what}; quote it", path=path, line=line
+            )
+        if key.value in lines:
+            raise ConfigError(
+                f"the key is there twice, first on line {lines[key.value]}; keep one of them",
+                path=path,
+                line=line,
+                location=(key.value,),
+            )
+        lines[key.value] = line
+        as_text = yaml.ScalarNode(_TEXT_TAG, key.value, key.start_mark, key.end_mark)
+        node.value[index] = (as_text, value)
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:
@@ -214,6 +343,13 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
             yield value
     elif isinstance(node, yaml.SequenceNode):
         yield from node.value
+
+
+def _steps(node: yaml.Node) -> list[tuple[str | int, yaml.Node]]:
+    """Return what is directly below a node, each with the step of a location that leads to it."""
+    if isinstance(node, yaml.MappingNode):
+        return [(key.value, value) for key, value in node.value]
+    return list(enumerate(node.value)) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
@@ -227,13 +363,18 @@ def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | No
     return None
 
 
-def _not_yaml(error: yaml.YAMLError, path: str) -> ConfigError:
-    mark = getattr(error, "problem_mark", None)
+def _not_yaml(error: yaml.YAMLError, text: str, path: str) -> ConfigError:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-    return ConfigError(
-        f"not YAML: {problem}; mend the line", path=path, line=mark.line + 1 if mark else None
-    )
+    mark, position = getattr(error, "problem_mark", None), getattr(error, "position", None)
+    line = None
+    if mark is not None:  # the end of the text lies on a line that is not there
+        line = min(mark.line, max(0, len(text.splitlines()) - 1)) + 1
+    elif isinstance(position, int):
+        line = text.count("\n", 0, position) + 1
+    problem = problem.removeprefix("but ")
+    return ConfigError(f"not YAML: {problem}; mend the line", path=path, line=line)
 
 
 def _kind(value: object) -> str:
-    return {list: "a list", str: "plain text", type(None): "nothing"}.get(type(value), "a number")
+    names = {list: "a list", str: "plain text", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), "a number")

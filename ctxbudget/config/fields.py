@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
+from unicodedata import category
 
 from pydantic import (
     BaseModel,
@@ -15,9 +17,9 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from ctxbudget.config.document import Document
+from ctxbudget.config.document import Document, Location
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.types import Base, Limit
 
@@ -38,7 +40,7 @@ class Strict(BaseModel):
                     raise PydanticCustomError(
                         "unknown_key",
                         "unknown key; {hint}",
-                        {"hint": near_misses(str(key), cls.model_fields), "key": str(key)},
+                        {"hint": near_misses(str(key), cls.model_fields), "below": (str(key),)},
                     )
         elif not isinstance(value, cls):
             raise PydanticCustomError(
@@ -50,7 +52,10 @@ class Strict(BaseModel):
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message shows it, cut to a readable length."""
+    """Return a value as an error message shows it: as in YAML, cut to a readable length."""
+    for written, one in (("nothing", None), ("true", True), ("false", False)):
+        if value is one:
+            return written
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
@@ -90,8 +95,25 @@ def _check_name(value: Any) -> str:
         value = str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > 200:
         raise _plain("name", "expected a name of 1 to 200 characters", value)
-    if "/" in value or not value.isprintable():
+    if "/" in value or not all(map(_is_fit_for_names, value)):
         raise _plain("name", "expected a name without '/' or control characters", value)
+    return value
+
+
+def _is_fit_for_names(char: str) -> bool:
+    """Return True for what people write; the joiners belong to Persian, Hindi and emoji."""
+    return char.isprintable() or char in "\u200c\u200d" or category(char) == "Zs"
+
+
+def _check_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _plain("flag", "expected true or false", value)
+    return value
+
+
+def _check_param(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise _plain("param", "expected a number, text, true or false", value)
     return value
 
 
@@ -103,8 +125,8 @@ def _check_text(value: Any) -> str:
     return value
 
 
-_PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*(?:of\s+([a-z_]+)\s*)?")
-_BELOW = re.compile(r"\s*([0-9][0-9_,]*)\s+below\s+([a-z_]+)\s*")
+_PERCENT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*(?:of\s+([a-z_]+)\s*)?")
+_BELOW = re.compile(r"\s*([0-9][0-9_,]{0,18})\s+below\s+([a-z_]+)\s*")
 _LIMIT_HELP = (
     "expected tokens (7500), a share ('75%', '30% of window', 0.75), a distance "
     "('13000 below hard_limit') or {smaller_of: [...]}"
@@ -158,16 +180,11 @@ def _smallest(value: Mapping[str, Any], parse: Callable[[Any], Limit]) -> Limit:
         raise _plain("limit", _LIMIT_HELP, value)
     limits = [parse(part) for part in parts]
     amounts = [one.tokens for one in limits if one.tokens is not None]
-    others = [one for one in limits if one.tokens is None]
+    others = [one for one in limits if one.share_frac is not None or one.below_tokens is not None]
     if len(others) > 1:
         raise _plain("limit", "expected at most one share or distance in smaller_of", value)
     rest = others[0] if others else limits[0]
-    return Limit(
-        tokens=min(amounts) if amounts else None,
-        share_frac=rest.share_frac,
-        below_tokens=rest.below_tokens,
-        of=rest.of,
-    )
+    return replace(rest, tokens=min(amounts, default=None))
 
 
 _LIMIT_SCHEMA = {
@@ -179,7 +196,13 @@ _LIMIT_SCHEMA = {
         {"type": "string", "pattern": r"^\s*[0-9_,]+\s+below\s+(window|hard_limit|budget)\s*$"},
         {
             "type": "object",
-            "properties": {"smaller_of": {"type": "array", "minItems": 1}},
+            "properties": {
+                "smaller_of": {
+                    "type": "array",
+                    "minItems": 1,
+                    "description": "Limits of which the smallest counts.",
+                }
+            },
             "required": ["smaller_of"],
             "additionalProperties": False,
         },
@@ -194,11 +217,16 @@ _FRAC_SCHEMA = {
 }
 _NAME_SCHEMA = {"type": ["string", "integer", "number"], "description": "A name without '/'."}
 _TEXT_SCHEMA = {"type": ["string", "integer", "number"]}
+_PARAM_SCHEMA = {"type": ["string", "integer", "number", "boolean"]}
 
 Tokens = Annotated[int, BeforeValidator(_check_tokens), Field(ge=0)]
 Count = Annotated[int, BeforeValidator(_check_count), Field(ge=0)]
 Seconds = Annotated[float, BeforeValidator(_check_seconds), Field(ge=0)]
 Weight = Annotated[float, BeforeValidator(_check_weight), Field(gt=0)]
+Flag = Annotated[bool, BeforeValidator(_check_flag)]
+Param = Annotated[
+    bool | int | float | str, BeforeValidator(_check_param), WithJsonSchema(_PARAM_SCHEMA)
+]
 Name = Annotated[str, BeforeValidator(_check_name), WithJsonSchema(_NAME_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_check_text), WithJsonSchema(_TEXT_SCHEMA)]
 Frac = Annotated[float, BeforeValidator(_check_frac), WithJsonSchema(_FRAC_SCHEMA)]
@@ -255,10 +283,10 @@ def tokens_option(text: str, option: str) -> int:
 
 def _number(text: str) -> int | float | None:
     """Return the number that a text says, or None."""
-    match = re.fullmatch(r"([0-9][0-9_]*|[0-9]*\.[0-9]+)([kM]?)", text.strip())
+    match = re.fullmatch(r"([0-9][0-9_]{0,18}|[0-9]{0,9}\.[0-9]{1,9})([kKmM]?)", text.strip())
     if match is None:
         return None
-    scale = {"": 1, "k": 1_000, "M": 1_000_000}[match[2]]
+    scale = {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()]
     if "." in match[1]:
         return float(match[1]) if scale == 1 else round(float(match[1]) * scale)
     return int(match[1].replace("_", "")) * scale
@@ -266,24 +294,41 @@ def _number(text: str) -> int | float | None:
 
 def _config_error(error: ValidationError, document: Document) -> ConfigError:
     """Return the first thing that is wrong with a document, and how many more there are."""
-    problems = error.errors(include_url=False, include_input=True)
+    problems = [
+        one for one in error.errors(include_url=False, include_input=True) if not _is_an_echo(one)
+    ]
     first = problems[0]
-    location = tuple(step for step in first["loc"] if step not in TAGS)
-    if first["type"] == "unknown_key":
-        location = (*location, first["ctx"]["key"])
-    message = first["msg"]
-    if first["type"] == "missing":
-        message = "is required and missing; add it"
-    elif first["type"] in _PYDANTIC_OWN:
-        message = f"{_PYDANTIC_OWN[first['type']]}, found {shown(first['input'])}"
+    location = _location(first, document)
+    message = _in_our_words(first)
     if len(problems) > 1:
-        message += f" (and {len(problems) - 1} more problems)"
+        message += f" (and {len(problems) - 1} more problem{'s' if len(problems) > 2 else ''})"
     return ConfigError(
-        message,
-        path=document.path,
-        line=document.line_of(location),
-        location=location,
+        message, path=document.path, line=document.line_of(location), location=location
     )
+
+
+def _is_an_echo(problem: ErrorDetails) -> bool:
+    """Return True for a list that is too short only because pydantic left wrong elements out."""
+    return problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]
+
+
+def _location(problem: ErrorDetails, document: Document) -> Location:
+    """Return where a problem is, as the file has it."""
+    location = tuple(step for step in problem["loc"] if step not in TAGS)
+    if problem["type"] == "missing":
+        return location
+    location = document.within(location)
+    return (*location, *problem.get("ctx", {}).get("below", ()))
+
+
+def _in_our_words(problem: ErrorDetails) -> str:
+    """Return what is wrong, what was found and what is allowed."""
+    kind, ctx = problem["type"], problem.get("ctx", {})
+    if kind == "missing":
+        return "is required and missing; add it"
+    if kind not in _PYDANTIC_OWN:
+        return problem["msg"]
+    return f"{_PYDANTIC_OWN[kind].format(**ctx)}, found {shown(problem['input'])}"
 
 
 TAGS = ("<name>", "<inline>")
@@ -293,8 +338,8 @@ _PYDANTIC_OWN = {
     "list_type": "expected a list",
     "tuple_type": "expected a list",
     "dict_type": "expected keys and values",
-    "string_type": "expected text",
-    "bool_type": "expected true or false",
-    "bool_parsing": "expected true or false",
+    "too_short": "expected a list of {min_length} or more",
+    "greater_than_equal": "expected {ge} or more",
+    "enum": "expected {expected}",
 }
 """Messages of pydantic's own checks, in the words of our own."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import traceback
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -36,22 +38,30 @@ def find(kind: Folder, name: str, *, beside: Path | None = None) -> Path:
         ConfigError: there is neither.
     """
     if Path(name).suffix in SUFFIXES or "/" in name or "\\" in name:
-        near = None if beside is None else beside / name
-        return near if near is not None and near.exists() else Path(name)
+        return _own_file(name, beside)
     if name in names(kind):
         return folder(kind) / f"{name}.yaml"
     if name and Path(name).exists():
         return Path(name)
     what = {"policies": "policy", "workflows": "workflow"}[kind]
     raise ConfigError(
-        f"there is no {what} of this name and no file; {near_misses(name, names(kind))} "
-        "(a file's name ends in .yaml)",
-        location=(name or repr(name),),
+        f"there is no {what} {name!r} and no file of this name; {near_misses(name, names(kind))} "
+        "(a file's name ends in .yaml)"
     )
 
 
-def import_attribute(spec: str) -> Any:
-    """Return what `package.module:attribute` names, which must be callable.
+def _own_file(name: str, beside: Path | None) -> Path:
+    tried = [Path(name)] if beside is None else [beside / name, Path(name)]
+    for path in tried:
+        if path.exists():
+            return path
+    if beside is None:
+        return tried[0]  # reading it says what is wrong
+    raise ConfigError(f"there is no file {name!r} in {beside} or here; check the path")
+
+
+def import_attribute(spec: str) -> Callable[..., Any]:
+    """Return what `package.module:attribute` names; of a class, an instance.
 
     Raises:
         ConfigError: it cannot be imported, or cannot be called.
@@ -61,11 +71,24 @@ def import_attribute(spec: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for name in attribute.split("."):
             found = getattr(found, name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"cannot be loaded: {error}; check the name", location=(spec,)) from None
+        if isinstance(found, type):
+            found = found()
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        raise ConfigError(
+            f"{spec!r} cannot be loaded: {described(error)}; check the name and the module"
+        ) from error
     if not callable(found):
-        raise ConfigError("is not callable; name a function or a class", location=(spec,))
-    return found
+        raise ConfigError(f"{spec!r} is not callable; name a function or a class")
+    called: Callable[..., Any] = found
+    return called
+
+
+def described(error: Exception) -> str:
+    """Return what a user's own code raised, and where, in one line."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    where = [f" at {frame.filename}:{frame.lineno}" for frame in innermost]
+    is_ours = isinstance(error, ImportError | AttributeError)  # the message says it all
+    return str(error) if is_ours else f"{type(error).__name__}{''.join(where)}: {error}"
 
 
 def package_folder(name: str) -> Path:
@@ -76,5 +99,8 @@ def package_folder(name: str) -> Path:
     """
     try:
         return Path(str(files(name)))
-    except (ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"no package {name!r}: {error}", location=("root",)) from None
+    except Exception as error:  # importing runs the package's code, which may raise anything
+        raise ConfigError(
+            f"there is no package {name!r}: {error}; install it or name a folder",
+            location=("root",),
+        ) from None

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from ctxbudget.config.document import Document, Location
 from ctxbudget.config.fields import Strict, Text, Tokens
 from ctxbudget.core.errors import ConfigError
 
@@ -37,7 +38,8 @@ class Source(Strict):
         return self
 
 
-WAYS = ("tokens", "text", "file", "glob")
+WAYS = {"tokens": "integer", "text": "string", "file": "string", "glob": "string"}
+"""The ways to say a size, with their types in JSON."""
 
 
 def _as_source(value: Any) -> Any:
@@ -57,10 +59,8 @@ Size = Annotated[
                 {
                     "type": "object",
                     "properties": {
-                        "tokens": {"type": "integer", "minimum": 0},
-                        "text": {"type": "string"},
-                        "file": {"type": "string"},
-                        "glob": {"type": "string"},
+                        way: {"type": kind, "description": Source.model_fields[way].description}
+                        for way, kind in WAYS.items()
                     },
                     "additionalProperties": False,
                     "minProperties": 1,
@@ -89,11 +89,13 @@ class Measure:
         root: the folder that files and globs are relative to.
         count_text: tokens of a text.
         count_file: tokens of a file.
+        document: where sizes are written, so that errors can name the line.
     """
 
     root: Path
     count_text: Callable[[str], int]
     count_file: Callable[[Path], int]
+    document: Document | None = None
 
     def parts(self, source: Source) -> tuple[Part, ...]:
         """Return the pieces of a size: one, or one per file of a glob, sorted by path.
@@ -106,7 +108,7 @@ class Measure:
         if source.text is not None:
             return (Part(name="", tokens=self.count_text(source.text)),)
         if source.file is not None:
-            return (self._part(self.root / source.file, source.file),)
+            return (self._part(self.root / source.file, source.file, ("file", source.file)),)
         return tuple(self._glob(source.glob or ""))
 
     def tokens(self, source: Source) -> int:
@@ -118,25 +120,35 @@ class Measure:
             found = sorted(path for path in self.root.glob(pattern) if self._is_wanted(path))
         except (ValueError, NotImplementedError, OSError) as error:
             raise ConfigError(
-                f"{pattern!r} is not a glob relative to {self.root}: {error}", location=("glob",)
+                f"{pattern!r} is not a glob relative to {self.root}: {error}; "
+                "write one such as 'src/**/*.py'",
+                location=self._place("glob", pattern),
             ) from None
         if not found:
             raise ConfigError(
                 f"no file matches {pattern!r} in {self.root}; check the pattern and `root`",
-                location=("glob",),
+                location=self._place("glob", pattern),
             )
         for path in found:
-            yield self._part(path, path.relative_to(self.root).as_posix())
+            name = path.relative_to(self.root).as_posix()
+            yield self._part(path, name, ("glob", pattern))
 
     def _is_wanted(self, path: Path) -> bool:
         return path.is_file() and SKIPPED_FOLDERS.isdisjoint(path.relative_to(self.root).parts)
 
-    def _part(self, path: Path, name: str) -> Part:
+    def _part(self, path: Path, name: str, said: tuple[str, str]) -> Part:
         try:
+            if path.exists() and not path.is_file():  # a folder, or a device without an end
+                raise ValueError("is not a file")
             return Part(name=name, tokens=self.count_file(path))
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "cannot be read"
+            reason = getattr(error, "strerror", None) or str(error) or "cannot be read"
             raise ConfigError(
                 f"{name!r} in {self.root}: {reason.lower()}; check the path and `root`",
-                location=("file",),
+                location=self._place(*said),
             ) from None
+
+    def _place(self, key: str, value: str) -> Location:
+        """Return where the file says this size."""
+        found = self.document.find(key, value) if self.document is not None else None
+        return found or (key,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from ctxbudget.config.document import Document, read_document
 from ctxbudget.config.fields import (
     Count,
+    Flag,
     Frac,
     Name,
     Seconds,
@@ -54,11 +56,22 @@ class MetadataLayer(StrEnum):
     PERMANENT = "permanent"
 
 
+def _refuse_twice(names: list[str], below: tuple[str, ...]) -> None:
+    """Check that names differ; `below` is where they stand, from the mapping that is checked."""
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise PydanticCustomError(
+            "twice",
+            "the name {name} is there twice; names must differ here",
+            {"name": repr(twice[0]), "below": below},
+        )
+
+
 class ItemPart(Source):
     """An item that is in the prompt from the start, with its size."""
 
     id: Name = Field(description="What reports call it.")
-    pinned: bool = Field(False, description="No rule may touch it.")
+    pinned: Flag = Field(False, description="No rule may touch it.")
 
 
 class Turn(Strict):
@@ -92,6 +105,11 @@ class WavePart(Strict):
 
     agents: tuple[AgentPart, ...] = Field(min_length=1, description="The agents of this wave.")
     items: tuple[ItemPart, ...] = Field((), description="Items that die with this wave.")
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> WavePart:
+        _refuse_twice([item.id for item in self.items], ("items",))
+        return self
 
 
 class PhasePart(Strict):
@@ -131,15 +149,18 @@ class PhasePart(Strict):
             )
         if self.metadata is not None and self.output is None:
             raise PydanticCustomError("phase", "`metadata` needs an `output` that it stands for")
-        ids = [agent.id for wave in self.all_waves() for agent in wave.agents]
-        twice = sorted({agent for agent in ids if ids.count(agent) > 1}) if len(ids) < 5000 else []
-        if twice or len(set(ids)) < len(ids):
-            raise PydanticCustomError(
-                "phase",
-                "the agent id {agent} is there twice; ids must differ within a phase",
-                {"agent": repr(twice[0]) if twice else "of an agent"},
-            )
+        for key, names in self._ids().items():
+            _refuse_twice(names, (key,))
         return self
+
+    def _ids(self) -> dict[str, list[str]]:
+        """Return the names that must differ, by the key under which they stand."""
+        agents = [agent.id for wave in self.all_waves() for agent in wave.agents]
+        return {
+            "waves" if self.waves else "agents": agents,
+            "items": [item.id for item in self.items],
+            "after": list(self.after),
+        }
 
     def all_waves(self) -> tuple[WavePart, ...]:
         """Return the waves, whichever way they were written."""
@@ -173,10 +194,10 @@ class PhaseLevels(Strict):
 class LayerQuotas(Strict):
     """Quotas by layer; a layer that is left out has none."""
 
-    permanent: QuotaPart | None = None
-    phase: QuotaPart | None = None
-    metadata: QuotaPart | None = None
-    transient: QuotaPart | None = None
+    permanent: QuotaPart | None = Field(None, description="Of what lives for the whole run.")
+    phase: QuotaPart | None = Field(None, description="Of what dies with its phase.")
+    metadata: QuotaPart | None = Field(None, description="Of the stand-ins for outputs.")
+    transient: QuotaPart | None = Field(None, description="Of full outputs and turns.")
 
 
 class ThresholdsPart(Strict):
@@ -199,8 +220,8 @@ class AllocatorPart(Strict):
     """Which allocator shares the budget out, and how."""
 
     use: Text = Field(description="fixed, dynamic, reserve, or package.module:attribute.")
-    rollover: bool = Field(False, description="Unused tokens go to the phases that remain.")
-    borrow: bool = Field(False, description="Overruns are taken from the phases that remain.")
+    rollover: Flag = Field(False, description="Unused tokens go to the phases that remain.")
+    borrow: Flag = Field(False, description="Overruns are taken from the phases that remain.")
     fan_in_headroom: ShareOfBudget | None = Field(
         None, description="Held back from all grants, for outputs that arrive together."
     )
@@ -273,6 +294,11 @@ class Workflow(Strict):
     permanent: tuple[ItemPart, ...] = Field((), description="Items that live for the whole run.")
     phases: tuple[PhasePart, ...] = Field(min_length=1, description="The steps.")
 
+    @model_validator(mode="after")
+    def _check_ids(self) -> Workflow:
+        _refuse_twice([item.id for item in self.permanent], ("permanent",))
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedWorkflow:
@@ -294,7 +320,10 @@ class LoadedWorkflow:
     @property
     def policy_spec(self) -> str | Mapping[str, Any] | None:
         """The policy as the file says it: a name, its content, or nothing."""
-        given: str | Mapping[str, Any] | None = self.document.content.get("policy")
+        given = self.workflow.policy
+        if isinstance(given, PolicyFile):
+            content: Mapping[str, Any] = self.document.content["policy"]
+            return content
         return given
 
 

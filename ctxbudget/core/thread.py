@@ -13,8 +13,8 @@ from ctxbudget.core.store import Slot, Store
 from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
     FORM_AFTER,
-    NEEDS_WHOLE_GROUPS,
     MAIN,
+    NEEDS_WHOLE_GROUPS,
     Cache,
     Do,
     Item,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from typing import Any, Literal
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,9 +22,9 @@ STYLES = {
     Level.OVERFLOW: "bold red",
     Level.OVERRUN: "magenta",
 }
-BAR_CELLS = 14
-WIDE_COLUMNS = 96
-"""Below this width the columns that can be worked out from others are left out."""
+BAR_CELLS = 13
+WIDE = 96
+"""From this width on everything is shown; below, what can be worked out is left out."""
 
 
 def print_simulation(
@@ -33,7 +36,7 @@ def print_simulation(
     """Print the first run phase by phase, what went over, and the policies side by side."""
     policy, first = runs[0]
     _print_head(console, policy, first, notes)
-    console.print(_phase_table(first, wide=console.width >= WIDE_COLUMNS))
+    console.print(_phase_table(first, console.width))
     for finding in diagnose(first):
         console.print(f"[yellow]![/] {escape(str(finding))}")
     compared = list(runs)
@@ -41,7 +44,7 @@ def print_simulation(
         compared.append(("none", none))
     if len(compared) > 1:
         console.print()
-        console.print(_comparison(compared, none))
+        console.print(_comparison(compared, none, console.width))
 
 
 def _print_head(console: Console, policy: str, metrics: Metrics, notes: Sequence[str]) -> None:
@@ -57,51 +60,92 @@ def _print_head(console: Console, policy: str, metrics: Metrics, notes: Sequence
         console.print(f"[dim]{escape(note)}[/]")
 
 
-def _phase_table(metrics: Metrics, *, wide: bool) -> Table:
-    run = metrics.run
-    table = Table(caption=_caption(wide), caption_justify="left", show_footer=True)
-    table.add_column("phase", "run", overflow="fold")
-    table.add_column("allocated", _n(run.planned_tokens), justify="right")
-    if wide:
-        table.add_column("kept", justify="right")
-    table.add_column("peak", _n(run.peak_tokens), justify="right")
-    table.add_column("of budget", _share(run.peak_tokens, run.budget_tokens), justify="right")
-    table.add_column("residual", _n(run.residual_tokens), justify="right")
-    if wide:
-        table.add_column("█ residual ░ peak", no_wrap=True)
-    table.add_column("pruned", _n(run.pruned_tokens), justify="right")
-    table.add_column("sent", _n(run.sent_tokens), justify="right")
-    table.add_column("events", "")
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the phase table; on a terminal narrower than `from_width` it is left out."""
+
+    title: str
+    cell: Callable[[PhaseRow, RunRow], str]
+    foot: Callable[[RunRow], str] = lambda run: ""
+    wave: Callable[[PhaseRow, WaveRow], str] = lambda row, wave: ""
+    from_width: int = 0
+    is_text: bool = False
+
+
+COLUMNS = (
+    _Column(
+        "phase",
+        lambda row, run: escape(row.id),
+        lambda run: "run",
+        lambda row, wave: f"[dim]{escape(row.id)} wave {wave.wave}[/]",
+        is_text=True,
+    ),
+    _Column(
+        "allocated",
+        lambda row, run: _n(row.allocated_tokens),
+        lambda run: _n(run.planned_tokens),
+        from_width=70,
+    ),
+    _Column("kept", lambda row, run: _kept(row), from_width=96),
+    _Column("peak", lambda row, run: _n(row.peak_tokens), lambda run: _n(run.peak_tokens)),
+    _Column(
+        "of budget",
+        lambda row, run: _share(row.peak_tokens, run.budget_tokens),
+        lambda run: _share(run.peak_tokens, run.budget_tokens),
+    ),
+    _Column(
+        "residual",
+        lambda row, run: _n(row.residual_tokens),
+        lambda run: _n(run.residual_tokens),
+        lambda row, wave: f"[dim]{_n(wave.residual_tokens)}[/]",
+    ),
+    _Column("█ left ░ peak", lambda row, run: _bar(row, run), from_width=96, is_text=True),
+    _Column("pruned", lambda row, run: _n(row.pruned_tokens), lambda run: _n(run.pruned_tokens)),
+    _Column(
+        "sent",
+        lambda row, run: _n(row.sent_tokens),
+        lambda run: _n(run.sent_tokens),
+        from_width=80,
+    ),
+    _Column("events", lambda row, run: _events(row.events), is_text=True),
+)
+
+
+def _phase_table(metrics: Metrics, width: int) -> Table:
+    columns = [column for column in COLUMNS if width >= column.from_width]
+    table = _table(caption=_caption(width), show_footer=True)
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column.is_text else "right"
+        table.add_column(column.title, column.foot(metrics.run), justify=justify)
     for row in metrics.phases:
-        for line in _phase_lines(row, run, wide=wide):
-            table.add_row(*line)
+        waves = row.waves if len(row.waves) > 1 else []
+        for wave in waves:
+            table.add_row(*(column.wave(row, wave) for column in columns))
+        table.add_row(*(column.cell(row, metrics.run) for column in columns))
     return table
 
 
-def _caption(wide: bool) -> str:
-    bar = " A full bar is the window or the highest peak." if wide else ""
+def _table(**options: Any) -> Table:
+    """Return a table without vertical lines, so that narrow terminals show more."""
+    return Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        **options,
+    )
+
+
+def _caption(width: int) -> str:
+    bar = " A full bar is the window, or the highest peak." if width >= WIDE else ""
     return f"Tokens. Occupancy is the main thread's, sent counts all threads.{bar}"
 
 
-def _phase_lines(row: PhaseRow, run: RunRow, *, wide: bool) -> list[list[str]]:
-    """Return a phase's table rows: its waves, if there are several, then the phase."""
-    full = max(run.window_tokens, run.peak_tokens)
-    lines = [_wave_line(row, wave, wide=wide) for wave in row.waves if len(row.waves) > 1]
+def _kept(row: PhaseRow) -> str:
     kept = _n(row.kept_tokens)
-    line = [escape(row.id), _n(row.allocated_tokens)]
-    line += [f"[magenta]{kept}[/]" if row.over_tokens else kept] if wide else []
-    line += [_n(row.peak_tokens), _share(row.peak_tokens, run.budget_tokens)]
-    line += [_n(row.residual_tokens)]
-    line += [_bar(row.residual_tokens, row.peak_tokens, full)] if wide else []
-    line += [_n(row.pruned_tokens), _n(row.sent_tokens), _events(row.events)]
-    return [*lines, line]
-
-
-def _wave_line(row: PhaseRow, wave: WaveRow, *, wide: bool) -> list[str]:
-    blank = [""] * (2 if wide else 1)
-    label = f"[dim]{escape(row.id)} wave {wave.wave}[/]"
-    after = [""] if wide else []
-    return [label, *blank, "", "", f"[dim]{_n(wave.residual_tokens)}[/]", *after, "", "", ""]
+    return f"[magenta]{kept}[/]" if row.over_tokens else kept
 
 
 def _events(events: Sequence[EventRow]) -> str:
@@ -117,33 +161,29 @@ def _events(events: Sequence[EventRow]) -> str:
     return ", ".join(words)
 
 
-def _bar(residual_tokens: int, peak_tokens: int, full_tokens: int) -> str:
-    solid = round(BAR_CELLS * residual_tokens / full_tokens) if full_tokens else 0
-    shade = round(BAR_CELLS * peak_tokens / full_tokens) - solid if full_tokens else 0
+def _bar(row: PhaseRow, run: RunRow) -> str:
+    full = max(run.window_tokens, run.peak_tokens, 1)
+    solid = round(BAR_CELLS * row.residual_tokens / full)
+    shade = round(BAR_CELLS * row.peak_tokens / full) - solid
     return "█" * solid + "░" * max(0, shade)
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    title: str
-    value: str
-
-
-def _comparison(runs: Sequence[tuple[str, Metrics]], none: Metrics | None) -> Table:
-    table = Table(
-        title="the same run under each policy",
-        title_justify="left",
-        caption="Cache read: share of sent tokens that the prompt cache would have served.",
-        caption_justify="left",
-    )
-    table.add_column("policy", overflow="fold")
-    for title in ("peak", "of budget", "residual", "pruned", "sent", "of none", "cache read"):
+def _comparison(runs: Sequence[tuple[str, Metrics]], none: Metrics | None, width: int) -> Table:
+    is_wide = width >= WIDE
+    caption = "Of none: sent against the same run under none."
+    if is_wide:
+        caption += " Cache read: the part of sent that a prompt cache would have served."
+    table = _table(title="The same run under each policy", caption=caption)
+    table.add_column("policy", overflow="fold", min_width=10)
+    wide_only = {"residual", "pruned", "cache read"}
+    titles = ("peak", "of budget", "residual", "pruned", "sent", "of none", "cache read")
+    shown = [is_wide or title not in wide_only for title in titles]
+    for title in compress(titles, shown):
         table.add_column(title, justify="right")
     table.add_column("events")
     for name, metrics in runs:
         run = metrics.run
-        table.add_row(
-            escape(name),
+        cells = (
             _n(run.peak_tokens),
             _share(run.peak_tokens, run.budget_tokens),
             _n(run.residual_tokens),
@@ -151,8 +191,8 @@ def _comparison(runs: Sequence[tuple[str, Metrics]], none: Metrics | None) -> Ta
             _n(run.sent_tokens),
             _share(run.sent_tokens, none.run.sent_tokens) if none else "",
             _share(run.cache.cache_read_tokens, run.sent_tokens),
-            _counts(run.events),
         )
+        table.add_row(escape(name), *compress(cells, shown), _counts(run.events))
     return table
 
 

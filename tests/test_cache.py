@@ -1,0 +1,138 @@
+"""Tests of the prompt-cache model: what a call reads and writes, and when a rewrite pays."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctxbudget.core.cache import CacheState, pays_off
+from ctxbudget.core.types import Cache
+
+Parts: TypeAlias = tuple[int, int, int, int]
+"""Tokens read, written, uncached, rewritten."""
+
+
+def call(
+    state: CacheState, tokens: int, *, same: int = 0, at: float = 0, model: str = "m"
+) -> Parts:
+    one = state.call(at, model=model, cache=Cache(), tokens=tokens, same_prefix_tokens=same)
+    return (
+        one.cache_read_tokens,
+        one.cache_write_tokens,
+        one.uncached_tokens,
+        one.rewritten_tokens,
+    )
+
+
+SECOND_CALLS: dict[str, tuple[int, int, int, float, str, Parts]] = {
+    # the first call's tokens; the second's tokens, those the same at the front, its time and model
+    "appended": (5_000, 7_000, 5_000, 10, "m", (5_000, 2_000, 0, 0)),
+    "nothing_new": (5_000, 5_000, 5_000, 10, "m", (5_000, 0, 0, 0)),
+    "at_the_end_of_its_life": (5_000, 7_000, 5_000, 300, "m", (5_000, 2_000, 0, 0)),
+    "a_moment_too_late": (5_000, 7_000, 5_000, 300.5, "m", (0, 7_000, 0, 0)),
+    "another_model": (5_000, 7_000, 5_000, 10, "n", (0, 7_000, 0, 0)),
+    "removed_from_the_middle": (10_000, 6_000, 2_000, 10, "m", (2_000, 4_000, 0, 4_000)),
+    "removed_from_the_end": (10_000, 6_000, 6_000, 10, "m", (6_000, 0, 0, 0)),
+    "prefix_just_long_enough": (5_000, 5_000, 1_024, 10, "m", (1_024, 3_976, 0, 3_976)),
+    "prefix_just_too_short": (5_000, 5_000, 1_023, 10, "m", (0, 5_000, 0, 5_000)),
+    "nothing_was_cached": (1_023, 3_000, 1_023, 10, "m", (0, 3_000, 0, 0)),
+    "now_too_short_to_cache": (5_000, 900, 900, 10, "m", (0, 0, 900, 900)),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "tokens", "same", "at", "model", "expected"), SECOND_CALLS.values(), ids=SECOND_CALLS
+)
+def test_a_second_call_reads_the_common_prefix_while_the_cache_is_alive(
+    first: int, tokens: int, same: int, at: float, model: str, expected: Parts
+) -> None:
+    state = CacheState()
+    call(state, first)
+    assert call(state, tokens, same=same, at=at, model=model) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected", "warm"),
+    [(1_024, (0, 1_024, 0, 0), True), (1_023, (0, 0, 1_023, 0), False), (0, (0, 0, 0, 0), False)],
+)
+def test_a_first_call_writes_all_if_it_is_long_enough_to_be_cached(
+    tokens: int, expected: Parts, warm: bool
+) -> None:
+    state = CacheState()
+    assert not state.is_warm(0.0, "m", Cache())
+    assert call(state, tokens) == expected
+    assert state.is_warm(1.0, "m", Cache()) is warm
+
+
+def test_each_call_keeps_the_cache_alive_and_a_switch_of_model_ends_it() -> None:
+    state, calls = CacheState(), [(0, "m"), (200, "m"), (400, "m"), (500, "n"), (600, "m")]
+    read = [call(state, 2_000, same=2_000, at=at, model=model)[0] for at, model in calls]
+    assert read == [0, 2_000, 2_000, 0, 0]
+
+
+prompts = st.tuples(
+    st.sampled_from([1, 299, 300, 301]),
+    st.sampled_from("mn"),
+    st.integers(0, 5_000),
+    st.integers(0, 5_000),
+)
+
+
+@given(st.lists(prompts))
+def test_a_split_adds_up_to_the_prompt_and_reads_no_more_than_is_the_same(
+    calls: list[tuple[int, str, int, int]],
+) -> None:
+    state, at, before = CacheState(), 0, 0
+    for wait, model, tokens, same in calls:
+        at, same = at + wait, min(same, before, tokens)
+        read, written, uncached, rewritten = call(state, tokens, same=same, at=at, model=model)
+        assert read + written + uncached == tokens
+        assert min(read, written, uncached, rewritten) >= 0
+        assert read in (0, same)
+        assert read + rewritten <= before
+        before = tokens
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "rewritten_tokens", "gain_tokens", "break_even_calls"),
+    [
+        (1.25, 0.1, 2_000, 1_000, 23),
+        (1.25, 0.1, 10_000, 5_000, 23),
+        (1.25, 0.1, 4_000, 23_000, 2),
+        (1.25, 0.1, 3_000, 100, 345),
+        (1.25, 0.1, 14_000, 200, 805),
+        (1.25, 0.1, 0, 500, 0),
+        (2.0, 0.1, 1_000, 1_000, 19),
+        (1.0, 0.5, 6_000, 1_000, 6),
+        (1.25, 0.3, 6_000, 1_000, 19),
+    ],
+)
+def test_a_rewrite_pays_off_after_more_calls_than_the_break_even(
+    write: float, read: float, rewritten_tokens: int, gain_tokens: int, break_even_calls: int
+) -> None:
+    w, r = Fraction(str(write)), Fraction(str(read))
+    assert (w - r) / r * rewritten_tokens / gain_tokens == break_even_calls
+    cache = Cache(write_multiplier=write, read_multiplier=read)
+    found = [
+        pays_off(
+            cache,
+            gain_tokens=gain_tokens,
+            rewritten_tokens=rewritten_tokens,
+            calls_left=calls_left,
+            warm=True,
+        )
+        for calls_left in (break_even_calls, break_even_calls + 1)
+    ]
+    assert found == [False, True]
+
+
+@pytest.mark.parametrize(("gain_tokens", "expected"), [(1, True), (0, False), (-5, False)])
+def test_with_a_cold_cache_any_gain_pays_off(gain_tokens: int, expected: bool) -> None:
+    found = pays_off(
+        Cache(), gain_tokens=gain_tokens, rewritten_tokens=99_999, calls_left=0, warm=False
+    )
+    assert found is expected

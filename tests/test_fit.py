@@ -1,0 +1,185 @@
+"""Tests of the engine's last resort: a prompt is made to fit, cheapest loss first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from builders import item
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import World
+
+from ctxbudget.core.errors import BudgetExceededError
+from ctxbudget.core.events import ItemAdded, Pruned, Told
+from ctxbudget.core.policy import RulePolicy
+from ctxbudget.core.types import Form, Item, Kind, Layer, Level
+
+LIMIT = 10_000
+PLACEHOLDER, DIGEST = 10, 100  # tokens
+
+
+def call_with(items: list[Item]) -> World:
+    """Return a world without a policy after one call with these items."""
+    world = World(RulePolicy(name="none", rules=()), window=LIMIT + 2_000, reserve=2_000)
+    return world.feed(*(ItemAdded(at=0, item=one) for one in items)).call()
+
+
+def losses(world: World) -> list[str]:
+    assert all(one.rule == "fit" and one.reason for one in world.pruned)
+    return [f"{one.do} {' '.join(one.items)}" for one in world.pruned]
+
+
+def goal(tokens: int) -> Item:
+    return item("goal", tokens, kind=Kind.USER, pinned=True)
+
+
+RESULT = dict[str, Any](kind=Kind.TOOL_RESULT)
+PROMPT = (  # 10,100 tokens
+    item("note", 500, layer=Layer.METADATA),
+    item("scoped", 1_500, layer=Layer.PHASE),
+    item("old", 2_000),
+    item("call", 100, kind=Kind.TOOL_CALL, group="g"),
+    item("result", 3_000, group="g", **RESULT),
+    item("output", 3_000, kind=Kind.ARTIFACT, ready=True),
+)
+STEPS = ["digest output", "clear result", "drop old", "drop call result", "drop scoped"]
+
+
+@pytest.mark.parametrize(
+    ("goal_tokens", "expected", "left_tokens"),
+    [
+        (0, STEPS[:1], 7_200),
+        (3_000, STEPS[:2], 7_210),
+        (6_000, STEPS[:3], 8_210),
+        (8_000, STEPS[:5], 8_600),
+        (8_950, [*STEPS, "drop note"], 9_050),
+        (9_450, [*STEPS, "drop note", "drop output"], 9_450),
+        (10_000, [*STEPS, "drop note", "drop output"], 10_000),
+    ],
+)
+def test_the_cheapest_loss_comes_first_and_the_oldest_within_it(
+    goal_tokens: int, expected: list[str], left_tokens: int
+) -> None:
+    world = call_with([goal(goal_tokens), *PROMPT])
+    assert losses(world) == expected
+    assert (world.tokens, world.sent) == (left_tokens, [left_tokens])
+
+
+ARTIFACT = dict[str, Any](kind=Kind.ARTIFACT)
+OLD = item("old", 1_000)
+CASES = {
+    "exactly_at_the_limit_nothing_is_lost": ([goal(9_000), OLD], []),
+    "one_over_the_limit": ([goal(9_001), OLD], ["drop old"]),
+    "it_goes_5_pct_below": (
+        [goal(9_000), item("r", 500, **RESULT), item("s", 510, **RESULT)],
+        ["clear r", "clear s"],
+    ),
+    "not_further_than_5_pct_below": (
+        [goal(8_900), item("r", 590, **RESULT), item("s", 590, **RESULT)],
+        ["clear r"],
+    ),
+    "an_output_that_is_not_ready_is_dropped": (
+        [goal(9_000), item("out", 2_000, **ARTIFACT)],
+        ["drop out"],
+    ),
+    "a_digest_is_not_digested_again": (
+        [goal(9_000), item("out", 2_000, ready=True, form=Form.DIGEST, **ARTIFACT)],
+        ["drop out"],
+    ),
+    "a_snipped_result_can_be_cleared": (
+        [goal(9_000), item("r", 2_000, form=Form.SNIP, **RESULT)],
+        ["clear r"],
+    ),
+    "a_cleared_result_is_dropped": (
+        [goal(9_000), item("r", 2_000, form=Form.CLEAR, **RESULT)],
+        ["drop r"],
+    ),
+    "a_stand_in_that_is_no_shorter_is_passed_over": (
+        [goal(9_000), item("r", 10, **RESULT), OLD],
+        ["drop r", "drop old"],
+    ),
+    "a_group_with_a_pinned_member_stays": (
+        [goal(8_000), item("a", 1_000, group="g"), item("b", 9, group="g", pinned=True), OLD],
+        ["drop old"],
+    ),
+    "a_group_over_two_layers_goes_whole": (
+        [goal(9_000), item("a", 600, group="g", layer=Layer.PHASE), item("b", 600, group="g")],
+        ["drop a b"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("items", "expected"), CASES.values(), ids=CASES)
+def test_what_is_lost_and_what_is_not(items: list[Item], expected: list[str]) -> None:
+    assert losses(call_with(items)) == expected
+
+
+def test_an_overflow_is_told_with_its_numbers_before_the_fit() -> None:
+    events = call_with([goal(9_001), OLD]).events
+    told, pruned = [one for one in events if isinstance(one, Told | Pruned)][-2:]
+    assert isinstance(told, Told)
+    assert (told.level, told.scope, told.tokens, told.limit_tokens) == (
+        Level.OVERFLOW,
+        "run",
+        10_001,
+        10_000,
+    )
+    assert isinstance(pruned, Pruned)
+
+
+def test_what_may_not_be_touched_and_does_not_fit_is_named_with_its_size() -> None:
+    system = item("system", 6_000, layer=Layer.PERMANENT)
+    kept = [item("a", 7, pinned=True), item("b", 8, pinned=True)]
+    with pytest.raises(BudgetExceededError) as caught:
+        call_with([OLD, system, goal(4_000), *kept])
+    error = caught.value
+    assert (error.thread, error.tokens, error.limit_tokens) == ("main", 10_015, LIMIT)
+    assert error.items == (("system", 6_000), ("goal", 4_000), ("b", 8), ("a", 7))
+    message = "hold 10,015 tokens, the hard limit is 10,000; the largest are system (6,000), "
+    assert f"{message}goal (4,000), b (8)." in str(error)
+
+
+any_item = st.builds(
+    item,
+    st.just(""),
+    st.integers(0, 3_000),
+    layer=st.sampled_from(Layer),
+    kind=st.sampled_from((Kind.ASSISTANT, Kind.TOOL_RESULT, Kind.ARTIFACT)),
+    group=st.sampled_from((None, None, "g", "h")),
+    pinned=st.sampled_from((False, False, False, True)),
+    ready=st.booleans(),
+    form=st.sampled_from((Form.WHOLE, Form.CLEAR)),
+)
+
+
+def shortest_tokens(one: Item) -> int:
+    """Return what is left of an item that may be shortened but not dropped."""
+    if one.untouchable or one.form is not Form.WHOLE:
+        return one.tokens
+    if one.kind is Kind.ARTIFACT and one.ready:
+        return min(one.tokens, DIGEST)
+    return min(one.tokens, PLACEHOLDER) if one.kind is Kind.TOOL_RESULT else one.tokens
+
+
+@given(st.lists(any_item, max_size=12))
+def test_any_prompt_fits_with_its_pins_and_whole_groups_or_is_refused(drawn: list[Item]) -> None:
+    items = [replace(one, id=f"i{n}") for n, one in enumerate(drawn)]
+    bound = {one.group for one in items if one.untouchable and one.group}
+    kept = [one for one in items if one.untouchable]
+    least = [shortest_tokens(one) for one in items if one.untouchable or one.group in bound]
+    if sum(least) > LIMIT:
+        with pytest.raises(BudgetExceededError):
+            call_with(items)
+        return
+    world = call_with(items)
+    store = world.store()
+    assert store.tokens <= LIMIT
+    assert [store[one.id] for one in kept] == kept
+    gone = [one for one in items if one.id not in store]
+    assert not {one.group for one in gone if one.group} & {one.group for one in store}
+    if gone:
+        assert all(one.tokens == shortest_tokens(one) for one in store)
+    if sum(one.tokens for one in items) <= LIMIT:
+        assert not losses(world)

@@ -1,0 +1,450 @@
+"""Tests of the store: order, totals, what is unsent, live selections, the shelf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import count, takewhile
+from typing import Any, TypeAlias
+
+import pytest
+from builders import item
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ctxbudget.core.errors import SourceError
+from ctxbudget.core.store import Filter, Store
+from ctxbudget.core.types import Form, Item, Kind, Layer
+
+Change: TypeAlias = Callable[[Store], object]
+
+
+def store_of(*items: Item) -> Store:
+    store = Store()
+    for one in items:
+        store.add(one)
+    return store
+
+
+def ids(items: Iterable[Item]) -> str:
+    return " ".join(one.id for one in items)
+
+
+def permanent(name: str, tokens: int = 10, version: int = 0) -> Item:
+    return item(name, tokens, layer=Layer.PERMANENT, version=version)
+
+
+# ---- order
+
+
+def test_permanent_items_come_first_and_all_others_by_arrival() -> None:
+    store = store_of(
+        item("t"), permanent("p"), item("m", layer=Layer.METADATA), permanent("q"), item("u")
+    )
+    assert ids(store) == "p q t m u"
+
+
+@pytest.mark.parametrize(
+    ("leaving", "stand_in", "expected"),
+    [
+        ("b", item("b", version=1), "p q a b c"),
+        ("b c", item("s", layer=Layer.METADATA), "p q a s"),
+        ("c a", item("s"), "p q s b"),
+        ("b", None, "p q a c"),
+        ("", item("s"), "p q a b c s"),
+        ("a", permanent("a", version=1), "p q a b c"),
+        ("c", permanent("c", version=1), "p q c a b"),
+    ],
+)
+def test_a_stand_in_takes_the_place_of_the_first_unless_it_becomes_permanent(
+    leaving: str, stand_in: Item | None, expected: str
+) -> None:
+    store = store_of(item("a"), permanent("p"), item("b"), permanent("q"), item("c"))
+    store.replace(leaving.split(), stand_in)
+    assert ids(store) == expected
+    before = [store.tokens_before(store.entry(one.id).slot) for one in store]
+    assert before == [10 * n for n in range(len(store))]
+
+
+def test_pinned_and_permanent_items_are_listed_in_prompt_order() -> None:
+    store = store_of(
+        item("a"), item("pinned", pinned=True), replace(permanent("p"), source="f"), permanent("q")
+    )
+    store.add(item("newer", source="f"))  # marks p
+    assert ids(store.untouchable()) == "p q pinned"
+
+
+# ---- totals and the shelf
+
+
+def test_totals_are_split_by_layer_phase_and_group() -> None:
+    store = store_of(
+        permanent("p", 500),
+        item("call", 100, phase="plan", group="g"),
+        item("result", 900, phase="plan", group="g"),
+        item("note", 50, phase="code", layer=Layer.METADATA),
+    )
+    assert (len(store), store.tokens) == (4, 1_550)
+    assert list(store.layer_tokens.values()) == [500, 0, 50, 1_000]
+    assert (store.phase_tokens["plan"], store.phase_tokens[None]) == (1_000, 500)
+    store.replace(["result"], item("result", 20, phase="plan", group="g", version=1))
+    assert (store.tokens, store.group_tokens["g"], store.phase_tokens["plan"]) == (670, 120, 120)
+    assert (store.group_of("call"), store.group_of("p")) == (("call", "result"), ("p",))
+
+
+def test_an_output_and_its_stand_in_are_never_counted_together() -> None:
+    store = store_of(item("output", 5_000))
+    store.replace(["output"], item("output", 250, version=1))
+    assert (store.tokens, store.peak_tokens) == (250, 5_000)
+
+
+def test_the_shelf_keeps_every_version_that_left_oldest_first() -> None:
+    store = store_of(item("a", 5_000), item("b"))
+    versions = [store["a"], item("a", 300, version=1)]
+    store.replace(["a"], versions[1])
+    store.update(replace(store["b"], ready=True))
+    store.replace(["a"], None)
+    assert store.shelf == {"a": versions}
+
+
+def test_an_id_that_is_in_the_prompt_is_refused_and_one_that_left_is_not() -> None:
+    store = store_of(item("a"), item("b"))
+    with pytest.raises(SourceError, match=r"'a' is already in the prompt; ids must differ"):
+        store.add(item("a"))
+    assert (ids(store), store.tokens) == ("a b", 20)
+    store.replace(["a"], None)
+    store.add(item("a"))
+    assert ids(store) == "b a"
+
+
+# ---- what the last call sent
+
+
+def swap(name: str, stand_in: Item | None) -> Change:
+    return lambda store: store.replace([name], stand_in)
+
+
+def put_back_a(store: Store) -> None:
+    old = store["a"]
+    store.replace(["a"], item("a", 3, version=1))
+    store.replace(["a"], old)
+
+
+def put_back_c(store: Store) -> None:
+    old = store["c"]
+    store.replace(["c"], None)
+    store.add(old)
+
+
+SENT: dict[str, tuple[Change, int]] = {
+    "nothing_changed": (len, 160),
+    "used_again": (lambda store: store.touch("a"), 160),
+    "learned_more": (lambda store: store.update(replace(store["a"], ready=True)), 160),
+    "one_more": (lambda store: store.add(item("d", 40)), 160),
+    "dropped_last": (swap("c", None), 130),
+    "dropped_first": (swap("a", None), 100),
+    "shorter_in_the_middle": (swap("b", item("b", 2, version=1)), 110),
+    "permanent_arrived": (lambda store: store.add(permanent("q", 7)), 100),
+    "became_permanent": (swap("c", permanent("c", 7, version=1)), 100),
+    "shortened_and_undone": (put_back_a, 160),
+    "dropped_and_put_back_at_the_end": (put_back_c, 160),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), SENT.values(), ids=SENT)
+def test_sent_is_what_stands_at_the_front_as_in_the_last_call(
+    change: Change, expected: int
+) -> None:
+    store = store_of(permanent("p", 100), item("a", 10), item("b", 20), item("c", 30))
+    assert store.sent() == 0
+    change(store)
+    assert store.sent() == expected
+    assert store.sent() == store.tokens
+    assert store.calls == 3
+
+
+# ---- selections
+
+ZOO = (
+    permanent("perm", 99),
+    item("goal", 99, pinned=True),
+    item("scoped", 5, layer=Layer.PHASE),
+    item("note", 6, layer=Layer.METADATA, form=Form.DIGEST, kind=Kind.ARTIFACT),
+    item("out", 900, kind=Kind.ARTIFACT, ready=True),
+    item("read", 800, kind=Kind.TOOL_RESULT, tool="read", source="f"),
+    item("bash", 10, kind=Kind.TOOL_RESULT, tool="bash", form=Form.CLEAR),
+    item("again", 800, kind=Kind.TOOL_RESULT, tool="read", source="f"),
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        (Filter(), "scoped note out read bash again"),
+        (Filter(layers=(Layer.PHASE, Layer.METADATA)), "scoped note"),
+        (Filter(layers=(Layer.PERMANENT,)), ""),
+        (Filter(kinds=(Kind.ARTIFACT,)), "note out"),
+        (Filter(kinds=(Kind.ARTIFACT,), forms=(Form.WHOLE,)), "out"),
+        (Filter(forms=(Form.CLEAR, Form.DIGEST)), "note bash"),
+        (Filter(tools=("read",)), "read again"),
+        (Filter(min_tokens=10), "out read bash again"),
+        (Filter(min_tokens=11), "out read again"),
+        (Filter(ready=True), "out"),
+        (Filter(ready=False), "scoped note read bash again"),
+        (Filter(superseded=True), "read"),
+        (Filter(tools=("read",), superseded=False), "again"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("asked_first", [True, False])
+def test_a_selection_is_what_its_filter_says_and_never_pinned_or_permanent(
+    what: Filter, expected: str, asked_first: bool
+) -> None:
+    store = Store()
+    if asked_first:
+        store.matching(what)
+    for one in ZOO:
+        store.add(one)
+    assert ids(entry.item for entry in store.matching(what)) == expected
+
+
+def test_a_selection_by_use_has_what_was_untouched_for_longest_first() -> None:
+    store = store_of(item("a"), item("b"), item("c"))
+    watch = store.matching(Filter())
+    for name in ("b", "a"):
+        store.sent()
+        store.touch(name)
+    assert ids(entry.item for entry in watch.least_used_first()) == "c b a"
+    assert ids(entry.item for entry in watch.newest_first()) == "c b a"
+    assert ids(entry.item for entry in watch) == "a b c"
+
+
+def test_a_stand_in_is_as_old_as_what_it_replaces_and_a_new_one_is_used_now() -> None:
+    store = store_of(item("a"), item("b"), item("c"))
+    store.sent()
+    store.replace(["a"], item("a", version=1))
+    store.replace(["b", "c"], item("s"))
+    ages = {name: store.entry(name) for name in "as"}
+    assert [(one.arrived_call, one.touched_call) for one in ages.values()] == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize(("kind", "fresh"), [(Kind.TOOL_RESULT, True), (Kind.ARTIFACT, False)])
+def test_only_conversation_that_no_call_has_carried_is_fresh(kind: Kind, fresh: bool) -> None:
+    store = store_of(item("a", kind=kind))
+    assert store.entry("a").is_fresh(store.calls) is fresh
+    store.sent()
+    assert not store.entry("a").is_fresh(store.calls)
+
+
+@pytest.mark.parametrize(
+    ("add", "expected"),
+    [
+        ([item("a", source="f"), item("b", source="f")], "a"),
+        ([item("a", source="f"), item("b", source="f"), item("c", source="f")], "a b"),
+        ([item("a", source="f"), item("b", source="g"), item("c")], ""),
+    ],
+)
+def test_a_newer_copy_of_a_source_supersedes_the_older(add: list[Item], expected: str) -> None:
+    assert ids(one for one in store_of(*add) if one.superseded) == expected
+
+
+def test_a_shortened_copy_is_superseded_and_one_that_left_is_passed_over() -> None:
+    store = store_of(item("a", source="f"), item("b", source="g"))
+    store.replace(["a"], item("a", source="f", version=1))
+    store.replace(["b"], None)
+    for name, source in (("c", "f"), ("d", "g")):
+        store.add(item(name, source=source))
+    assert ids(one for one in store if one.superseded) == "a"
+
+
+def test_an_item_that_comes_back_does_not_supersede_itself() -> None:
+    store = store_of(item("a", source="f"))
+    store.replace(["a"], None)
+    store.add(item("a", source="f"))
+    assert not store["a"].superseded
+
+
+# ---- any sequence of changes, against plain lists
+
+FILTERS = (
+    Filter(),
+    Filter(layers=(Layer.PHASE, Layer.TRANSIENT), min_tokens=20),
+    Filter(kinds=(Kind.ARTIFACT,), ready=True),
+    Filter(tools=("read",), superseded=False),
+    Filter(superseded=True),
+    Filter(forms=(Form.CLEAR,)),
+)
+any_item = st.builds(
+    item,
+    st.just(""),
+    st.integers(0, 50),
+    layer=st.sampled_from(Layer),
+    kind=st.sampled_from((Kind.USER, Kind.TOOL_RESULT, Kind.ARTIFACT)),
+    phase=st.sampled_from((None, "a", "b")),
+    group=st.sampled_from((None, "g", "h")),
+    tool=st.sampled_from((None, "read")),
+    source=st.sampled_from((None, "f")),
+    pinned=st.sampled_from((False, False, True)),
+)
+learned = st.fixed_dictionaries(
+    {"phase": st.sampled_from((None, "a", "b")), "group": st.sampled_from((None, "g"))},
+    optional={"pinned": st.booleans(), "ready": st.booleans()},
+)
+
+
+@dataclass
+class Held:
+    """An item as a plain list holds it."""
+
+    item: Item
+    arrived: int
+    touched: int
+
+
+occupied = precondition(lambda machine: bool(machine.prompt()))
+
+
+class AgainstPlainLists(RuleBasedStateMachine):
+    """Does to a store and to two plain lists the same, and compares all there is to see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store, self.numbers = Store(), count(1)
+        self.rows: tuple[list[Held], list[Held]] = ([], [])
+        self.shelf: dict[str, list[Item]] = {}
+        self.latest: dict[str, str] = {}
+        self.carried: list[tuple[str, int]] = []
+        self.calls = self.peak = 0
+
+    def prompt(self) -> list[Held]:
+        return self.rows[0] + self.rows[1]
+
+    def end_of(self, one: Item) -> None:
+        self.rows[one.layer is not Layer.PERMANENT].append(Held(one, self.calls, self.calls))
+
+    def pick(self, draw: st.DataObject) -> Held:
+        return draw.draw(st.sampled_from(self.prompt()))
+
+    @rule(what=st.sampled_from(FILTERS))
+    def select(self, what: Filter) -> None:
+        self.store.matching(what)
+
+    @rule(new=any_item)
+    def add(self, new: Item) -> None:
+        new = replace(new, id=f"i{next(self.numbers)}")
+        self.store.add(new)
+        self.end_of(new)
+        if new.source is not None:
+            for held in self.prompt():
+                if held.item.id == self.latest.get(new.source):
+                    held.item = replace(held.item, superseded=True)
+            self.latest[new.source] = new.id
+
+    @occupied
+    @rule(draw=st.data(), step=st.sampled_from((-1, 1)), tokens=st.integers(0, 50))
+    def reshape(self, draw: st.DataObject, step: int, tokens: int) -> None:
+        """Go to the next version of an item, or back to the one before."""
+        old = self.pick(draw).item
+        form = Form.CLEAR if step > 0 else Form.WHOLE
+        self.swap([old.id], replace(old, version=old.version + step, tokens=tokens, form=form))
+
+    @occupied
+    @rule(draw=st.data(), new=st.none() | any_item)
+    def replace_several(self, draw: st.DataObject, new: Item | None) -> None:
+        names = [held.item.id for held in self.prompt()]
+        leaving = draw.draw(st.lists(st.sampled_from(names), unique=True, max_size=4))
+        self.swap(leaving, new and replace(new, id=f"s{next(self.numbers)}"))
+
+    def swap(self, leaving: list[str], new: Item | None) -> None:
+        self.store.replace(leaving, new)
+        taken = [held for held in self.prompt() if held.item.id in leaving]
+        for held in taken:
+            self.shelf.setdefault(held.item.id, []).append(held.item)
+        row = self.rows[bool(new and new.layer is not Layer.PERMANENT)]
+        if new is not None and (not taken or taken[0] not in row):
+            self.end_of(new)
+        elif new is not None:
+            same = new.id == taken[0].item.id
+            touched = taken[0].touched if same else self.calls
+            row.insert(row.index(taken[0]), Held(new, taken[0].arrived, touched))
+        for row in self.rows:
+            row[:] = [held for held in row if not any(held is one for one in taken)]
+
+    @occupied
+    @rule(draw=st.data(), news=learned)
+    def learn(self, draw: st.DataObject, news: dict[str, Any]) -> None:
+        held = self.pick(draw)
+        held.item = replace(held.item, **news)
+        self.store.update(held.item)
+
+    @occupied
+    @rule(draw=st.data())
+    def touch(self, draw: st.DataObject) -> None:
+        held = self.pick(draw)
+        held.touched = self.calls
+        self.store.touch(held.item.id)
+
+    @rule()
+    def call(self) -> None:
+        assert self.store.sent() == self.same_tokens()
+        self.carried = [(held.item.id, held.item.version) for held in self.prompt()]
+        self.calls += 1
+
+    def same_tokens(self) -> int:
+        pairs = zip(self.prompt(), self.carried, strict=False)
+        same = takewhile(lambda pair: (pair[0].item.id, pair[0].item.version) == pair[1], pairs)
+        return sum(held.item.tokens for held, _ in same)
+
+    @invariant()
+    def what_is_unsent_starts_behind_the_common_prefix(self) -> None:
+        first = self.store.first_change()
+        found = self.store.tokens if first is None else self.store.tokens_before(first)
+        assert found == self.same_tokens()
+
+    @invariant()
+    def the_items_stand_in_order_with_their_ages(self) -> None:
+        entries = [self.store.entry(one.id) for one in self.store]
+        found = [Held(entry.item, entry.arrived_call, entry.touched_call) for entry in entries]
+        assert found == self.prompt()
+        assert [entry.slot for entry in entries] == sorted(entry.slot for entry in entries)
+        arrivals = [held.arrived for held in self.rows[1]]
+        assert arrivals == sorted(arrivals)
+
+    @invariant()
+    def totals_are_the_sums_of_what_is_there(self) -> None:
+        store, items = self.store, [held.item for held in self.prompt()]
+        self.peak = max(self.peak, sum(one.tokens for one in items))
+        assert (store.tokens, store.peak_tokens) == (sum(one.tokens for one in items), self.peak)
+        for layer in Layer:
+            assert store.layer_tokens[layer] == sum(i.tokens for i in items if i.layer is layer)
+        for phase in (None, "a", "b"):
+            assert store.phase_tokens[phase] == sum(i.tokens for i in items if i.phase == phase)
+        for group in ("g", "h"):
+            members = [one for one in items if one.group == group]
+            assert store.group_tokens[group] == sum(one.tokens for one in members)
+            for one in members:
+                assert store.group_of(one.id) == tuple(member.id for member in members)
+
+    @invariant()
+    def all_that_left_is_on_the_shelf_and_the_untouchable_are_known(self) -> None:
+        assert self.store.shelf == self.shelf
+        untouchable = {held.item.id for held in self.prompt() if held.item.untouchable}
+        assert {one.id for one in self.store.untouchable()} == untouchable
+
+    @invariant()
+    def selections_are_the_matching_items_by_place_use_and_phase(self) -> None:
+        for what in FILTERS[: 1 + self.calls]:  # the others are made late, by `select`
+            watch = self.store.matching(what)
+            held = [one for one in self.prompt() if what.matches(one.item)]
+            names = [one.item.id for one in held]
+            by_use = [one.item.id for one in sorted(held, key=lambda one: one.touched)]
+            assert (len(watch), [entry.item.id for entry in watch]) == (len(names), names)
+            assert [entry.item.id for entry in watch.newest_first()] == names[::-1]
+            assert [entry.item.id for entry in watch.least_used_first()] == by_use
+            assert set(watch.phases()) == {one.item.phase for one in held}
+            for phase in (None, "a", "b"):
+                of_phase = [one.item.id for one in held if one.item.phase == phase]
+                assert [entry.item.id for entry in watch.of_phase(phase)] == of_phase
+
+
+TestAgainstPlainLists = AgainstPlainLists.TestCase
