@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctxbudget.config.lookup import package_folder
-from ctxbudget.config.run_setup import RunSetup, find_allocator
+from ctxbudget.config.run_setup import RunSetup, find_allocator, placed
 from ctxbudget.config.sizes import Measure
 from ctxbudget.config.workflow_file import LoadedWorkflow
 from ctxbudget.core.engine import Engine
-from ctxbudget.counting import MemoCounter, count_file, counter
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.counting import Counter, MemoCounter, count_file, counter
 from ctxbudget.metrics import Metrics
 from ctxbudget.session import Listener, Session
 from ctxbudget.sources.workflow import WorkflowSource
@@ -36,12 +37,24 @@ def measure_for(loaded: LoadedWorkflow) -> Measure:
     Raises:
         ConfigError: the counter or the root is unknown.
     """
-    count = MemoCounter(counter(loaded.workflow.counter))
+    try:
+        count = MemoCounter(_counter(loaded.workflow.counter))
+        root = _root(loaded)
+    except ConfigError as error:
+        raise placed(error, loaded.document) from None
     return Measure(
-        root=_root(loaded),
+        root=root,
         count_text=count,
         count_file=lambda path: count_file(path, count),
+        document=loaded.document,
     )
+
+
+def _counter(name: str) -> Counter:
+    try:
+        return counter(name)
+    except ConfigError as error:
+        raise ConfigError(error.message, location=("counter",)) from None
 
 
 def _root(loaded: LoadedWorkflow) -> Path:
@@ -50,4 +63,9 @@ def _root(loaded: LoadedWorkflow) -> Path:
         return loaded.folder
     if root.startswith("package:"):
         return package_folder(root.removeprefix("package:"))
-    return loaded.folder / root
+    folder = loaded.folder / root
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no folder {root!r} in {loaded.folder}; check the path", location=("root",)
+        )
+    return folder

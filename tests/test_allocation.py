@@ -53,7 +53,8 @@ def weighing(*complexity: float) -> tuple[Phase, ...]:
         (9, [0, 2, 1], [0, 6, 3]),
         (5, [0, 0], [3, 2]),
         (0, [1, 2], [0, 0]),
-        (30, [0.1, 0.2], [10, 20]),
+        (10, [62, 19, 19], [6, 2, 2]),
+        (5, [0.7, 0.3], [4, 1]),
         (5, [], []),
     ],
 )
@@ -178,6 +179,7 @@ DRAW = AllocatorSpec(use="fixed", buffer_for=OVERRUN)
 BOTH = AllocatorSpec(use="fixed", borrow=True, buffer_for=OVERRUN)
 LATE = AllocatorSpec(use="fixed", buffer_for=CRITICAL)
 WEIGHED = AllocatorSpec(rollover=True)
+SPARE = AllocatorSpec(use="reserve", rollover=True, reserve_for=("p2",))
 MIXED = AllocatorSpec(use="reserve", borrow=True, reserve_for=("p2",))
 THREE, TWO = granting(500, 1_200, 1_000), granting(500, 6_970)
 DOUBLING, EVEN = weighing(1, 2, 4), weighing(1, 1, 1)
@@ -186,6 +188,8 @@ RUNS: dict[str, Run] = {
     "nothing_moves_unasked": (THREE, FIXED, (300, 1_250, 0), (500, 1_200, 1_000), 4_800),
     "unused_goes_on_by_grant": (THREE, ROLL, (280, 1_320, 0), (280, 1_320, 1_100), 4_800),
     "unused_goes_on_by_weight": (DOUBLING, WEIGHED, (971, 2_000, 0), (971, 2_000, 4_529), 0),
+    "unused_goes_on_to_the_reserve": (EVEN, SPARE, (250, 9_999, 0), (250, 3_250, 2_500), 1_500),
+    "unused_reaches_a_last_of_no_weight": (weighing(1, 0), WEIGHED, (7_000, 0), (7_000, 500), 0),
     "overrun_is_borrowed": (THREE, LEND, (500, 1_250, 0), (500, 1_250, 950), 4_800),
     "lenders_lend_all_at_most": (THREE, LEND, (9_000, 0, 10), (2_700, 0, 0), 4_800),
     "unequal_lenders_pay_in_full": (EVEN, MIXED, (6_000, 0, 0), (6_000, 0, 0), 1_500),
@@ -226,6 +230,7 @@ def test_each_change_of_a_grant_has_a_reason() -> None:
 
 def test_a_draw_is_at_most_what_the_buffer_holds() -> None:
     ledger = open_ledger(scale(), granting(7_400), LATE)
+    assert ledger.draw("p0", -9, Level.CRITICAL) is None
     assert ledger.draw("p0", 30, Level.CRITICAL) == "drawn from the overflow buffer upon critical"
     assert ledger.draw("p0", 90, Level.CRITICAL) is not None
     assert ledger.draw("p0", 1, Level.CRITICAL) is None

@@ -20,12 +20,8 @@ def call(
     state: CacheState, tokens: int, *, same: int = 0, at: float = 0, model: str = "m"
 ) -> Parts:
     one = state.call(at, model=model, cache=Cache(), tokens=tokens, same_prefix_tokens=same)
-    return (
-        one.cache_read_tokens,
-        one.cache_write_tokens,
-        one.uncached_tokens,
-        one.rewritten_tokens,
-    )
+    read, write = one.cache_read_tokens, one.cache_write_tokens
+    return read, write, one.uncached_tokens, one.rewritten_tokens
 
 
 SECOND_CALLS: dict[str, tuple[int, int, int, float, str, Parts]] = {
@@ -117,17 +113,9 @@ def test_a_rewrite_pays_off_after_more_calls_than_the_break_even(
     w, r = Fraction(str(write)), Fraction(str(read))
     assert (w - r) / r * rewritten_tokens / gain_tokens == break_even_calls
     cache = Cache(write_multiplier=write, read_multiplier=read)
-    found = [
-        pays_off(
-            cache,
-            gain_tokens=gain_tokens,
-            rewritten_tokens=rewritten_tokens,
-            calls_left=calls_left,
-            warm=True,
-        )
-        for calls_left in (break_even_calls, break_even_calls + 1)
-    ]
-    assert found == [False, True]
+    sizes = {"gain_tokens": gain_tokens, "rewritten_tokens": rewritten_tokens}
+    pays = [pays_off(cache, calls_left=break_even_calls + n, warm=True, **sizes) for n in (0, 1)]
+    assert pays == [False, True]
 
 
 @pytest.mark.parametrize(("gain_tokens", "expected"), [(1, True), (0, False), (-5, False)])

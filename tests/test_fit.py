@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import World
 
+from ctxbudget.core import fit
 from ctxbudget.core.errors import BudgetExceededError
 from ctxbudget.core.events import ItemAdded, Pruned, Told
 from ctxbudget.core.policy import RulePolicy
@@ -80,10 +81,7 @@ CASES = {
         [goal(8_900), item("r", 590, **RESULT), item("s", 590, **RESULT)],
         ["clear r"],
     ),
-    "an_output_that_is_not_ready_is_dropped": (
-        [goal(9_000), item("out", 2_000, **ARTIFACT)],
-        ["drop out"],
-    ),
+    "an_unready_output_is_dropped": ([goal(9_000), item("out", 2_000, **ARTIFACT)], ["drop out"]),
     "a_digest_is_not_digested_again": (
         [goal(9_000), item("out", 2_000, ready=True, form=Form.DIGEST, **ARTIFACT)],
         ["drop out"],
@@ -104,6 +102,10 @@ CASES = {
         [goal(8_000), item("a", 1_000, group="g"), item("b", 9, group="g", pinned=True), OLD],
         ["drop old"],
     ),
+    "a_call_that_waits_for_its_result_stays": (
+        [goal(8_000), item("a", 1_001, kind=Kind.TOOL_CALL, group="g"), OLD],
+        ["drop old"],
+    ),
     "a_group_over_two_layers_goes_whole": (
         [goal(9_000), item("a", 600, group="g", layer=Layer.PHASE), item("b", 600, group="g")],
         ["drop a b"],
@@ -116,16 +118,17 @@ def test_what_is_lost_and_what_is_not(items: list[Item], expected: list[str]) ->
     assert losses(call_with(items)) == expected
 
 
+def test_plans_are_made_only_over_the_limit() -> None:
+    store = World(RulePolicy(name="none", rules=())).add("r", 10).store()
+    assert [len(list(fit.plans(store, limit))) > 0 for limit in (9, 10, 11)] == [True, False, False]
+
+
 def test_an_overflow_is_told_with_its_numbers_before_the_fit() -> None:
     events = call_with([goal(9_001), OLD]).events
     told, pruned = [one for one in events if isinstance(one, Told | Pruned)][-2:]
     assert isinstance(told, Told)
-    assert (told.level, told.scope, told.tokens, told.limit_tokens) == (
-        Level.OVERFLOW,
-        "run",
-        10_001,
-        10_000,
-    )
+    assert (told.level, told.scope) == (Level.OVERFLOW, "run")
+    assert (told.tokens, told.limit_tokens) == (10_001, 10_000)
     assert isinstance(pruned, Pruned)
 
 

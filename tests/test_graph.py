@@ -113,6 +113,7 @@ DEATHS = {
     "diamond": (phases(a="", b="a", c="a", d="b c"), ["", "", "a", "a b c d"]),
     "nobody_depends_on_it": (phases(a="", b="", c=""), ["a", "a b", "a b c"]),
     "direct_dependents_only": (phases(a="", b="a", c="b", d="c"), ["", "a", "a b", "a b c d"]),
+    "dependent_first": (phases(b="a", a=""), ["b", "b a"]),
     "named_twice_counts_once": (phases(a="", b="a a", c="a"), ["", "b", "b a c"]),
 }
 

@@ -100,9 +100,9 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
             st.fixed_dictionaries(
                 {},
                 optional=optional(
-                    layer=st.lists(st.sampled_from(list(Layer)), max_size=2),
-                    kind=st.lists(st.sampled_from(list(Kind)), max_size=3),
-                    form=st.lists(st.sampled_from(list(Form)), max_size=3),
+                    layer=st.lists(st.sampled_from(list(Layer)), min_size=1, max_size=2),
+                    kind=st.lists(st.sampled_from(list(Kind)), min_size=1, max_size=3),
+                    form=st.lists(st.sampled_from(list(Form)), min_size=1, max_size=3),
                     min_tokens=tokens,
                     ready=st.booleans(),
                     phase=st.sampled_from(["current", "earlier"]),

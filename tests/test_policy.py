@@ -79,6 +79,14 @@ def test_a_rule_acts_at_its_own_trigger_only(trigger: Trigger) -> None:
     pytest.fail("never fired")
 
 
+def test_a_level_is_crossed_again_after_a_rule_has_pruned_below_it() -> None:
+    policy = rules({"on": "warn", "select": {"kind": "artifact"}, "do": "drop"})
+    world = World(policy, budget=1_000).output("x", 800)
+    assert (world.told, world.prompt()) == (["warn"], {})
+    world.output("y", 800)
+    assert (world.told, world.prompt()) == (["warn", "warn"], {})
+
+
 def test_a_rule_may_have_several_triggers() -> None:
     world = World(rules({"on": ["warn", "rejected"], "select": {"kind": "artifact"}, "do": "drop"}))
     world.output("one", 100).reject().output("two", 100).call().reject()
@@ -98,7 +106,7 @@ def busy(policy: Any) -> World:
     world.add("prompt", 900, "system", layer=Layer.PERMANENT)
     world.add("goal", 50, "user").add("pin", 910, pinned=True).start("a")
     world.add("rules_a", 60, "system", layer=Layer.PHASE, phase="a")
-    world.output("out_a", 1_000, phase="a").finish("a", "out_a")
+    world.output("out_a", 1_000, phase="a", wave=1).finish("a", "out_a")
     world.add("call_a", 20, "tool_call", group="a", phase="a", tool="read")
     world.add("read_a", 200, group="a", phase="a", tool="read", source="f.py")
     world.call().end("a").start("b")  # 1
@@ -160,6 +168,11 @@ SELECTIONS: list[tuple[dict[str, Any], str]] = [
     ({"phase": "current", "min_tokens": 300}, "grep_b out_w1 out_w2"),
     ({"live": False, "layer": "transient", "age_calls": 1}, "out_a call_a read_a"),
     ({"wave": "current", "ready": True}, ""),
+    ({"phase": "current", "age_calls": 3}, "rules_b call_b grep_b"),
+    ({"live": False, "idle_calls": 4}, "rules_a out_a call_a"),
+    ({"phase": "current", "keep_last": 1}, f"{B} note_b"),
+    ({"phase": "earlier", "keep_last": 1}, f"{A} loose"),
+    ({"wave": "earlier", "keep_last": 1}, "rules_w1 out_w1"),
 ]
 """What is selected, and who is taken, in the order of the prompt."""
 
@@ -233,21 +246,23 @@ def test_a_group_with_a_member_that_must_stay_stays_whole(why: str) -> None:
     assert world.add("x", 100, "artifact").reject().prompt() == {"asks": 100, "answer": 100, "x": 5}
 
 
-@pytest.mark.parametrize(
-    ("select", "left"),
-    [
-        ({"keep_last_turns": 1}, ["call 2", "result 2"]),
-        ({"keep_last": 1}, ["call 2", "result 2"]),
-        ({"keep_last": 2}, ["call 1", "call 2", "result 1", "result 2"]),
-    ],
-    ids=str,
-)
-def test_what_is_kept_keeps_its_group(select: dict[str, Any], left: list[str]) -> None:
-    """Parallel calls stand before both results, so an old item can belong to a kept turn."""
-    world = World(rules({"on": "rejected", "select": select, "do": "stub", "by": "turn"}))
-    world.add("call 1", 10, "tool_call", group="1").add("call 2", 10, "tool_call", group="2")
+PARALLEL: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("drop", {"keep_last_turns": 1}, ["call 2", "result 2"]),
+    ("drop", {"keep_last": 1}, ["call 2", "result 2"]),
+    ("drop", {"keep_last": 2}, ["call 1", "call 2", "result 1", "result 2"]),
+    ("clear", {"keep_last": 1}, ["result 2"]),
+    ("clear", {"keep_last": 2}, ["result 1", "result 2"]),
+    ("clear", {"keep_last_turns": 1}, ["call 2", "result 2"]),
+]
+"""Parallel calls stand before both results, so an old item can belong to a kept turn."""
+
+
+@pytest.mark.parametrize(("do", "select", "left"), PARALLEL, ids=str)
+def test_what_is_kept_stays_whole(do: str, select: dict[str, Any], left: list[str]) -> None:
+    world = World(rules({"on": "rejected", "select": select, "do": do}))
+    world.add("call 1", 100, "tool_call", group="1").add("call 2", 100, "tool_call", group="2")
     world.add("result 1", 100, group="1").add("result 2", 100, group="2").call().reject()
-    assert [name for name in world.prompt() if not name.startswith("~")] == left
+    assert [name for name, tokens in world.prompt().items() if tokens == 100] == left
 
 
 # ---- merging
@@ -480,6 +495,14 @@ def test_a_stand_in_that_is_no_shorter_is_not_put_in() -> None:
     assert world.pruned == []
 
 
+def test_an_operation_that_does_not_gain_does_not_keep_the_others_back() -> None:
+    clear_both = [Operation(do=Do.CLEAR, items=(name,)) for name in "ab"]
+    world = small(upon_refusal(plan(*clear_both)))
+    world.sizes[Do.CLEAR, "a"] = 300
+    world.reject()
+    assert [(prune.items, prune.net_tokens) for prune in world.pruned] == [(("b",), 190)]
+
+
 def broken(do: Do, *items: str, reads: tuple[str, ...] = ()) -> Operation:
     return Operation(do=do, items=items, reads=reads, limit_tokens=50)
 
@@ -543,7 +566,7 @@ def test_rules_leave_what_no_call_has_carried_but_for_snip(do: str) -> None:
         rule["by"] = "all"
     world = World(rules(rule)).add("goal", 100, "user").call()
     for kind in FRESH:
-        world.add(kind, 200, kind)
+        world.add(kind, 200, kind, group="g" if kind.startswith("tool") else None)
     world.reject()
     left = 5 if do == "snip" else 200
     assert world.prompt() == {"goal": 100, **dict.fromkeys(FRESH, left)}

@@ -74,6 +74,24 @@ def test_pinned_and_permanent_items_are_listed_in_prompt_order() -> None:
     assert ids(store.untouchable()) == "p q pinned"
 
 
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ([item("a", kind=Kind.TOOL_CALL), item("b", kind=Kind.TOOL_RESULT)], "a b"),
+        ([item("a", kind=Kind.TOOL_CALL), item("b", kind=Kind.TOOL_RESULT, pinned=True)], ""),
+        ([item("a", kind=Kind.TOOL_CALL), item("b", layer=Layer.PERMANENT)], ""),
+        ([item("a", kind=Kind.TOOL_CALL), item("b", kind=Kind.THINKING)], ""),
+        ([item("b", kind=Kind.TOOL_RESULT), item("a", kind=Kind.TOOL_CALL)], "b a"),
+    ],
+)
+def test_a_group_leaves_whole_but_not_while_a_member_is_pinned_or_a_call_waits(
+    group: list[Item], expected: str
+) -> None:
+    store = store_of(item("x"), *(replace(one, group="g") for one in group), item("y"))
+    assert ids(entry.item for entry in store.leaving_with("a")) == expected
+    assert ids(entry.item for entry in store.leaving_with("x")) == "x"
+
+
 # ---- totals and the shelf
 
 
@@ -147,7 +165,7 @@ SENT: dict[str, tuple[Change, int]] = {
     "permanent_arrived": (lambda store: store.add(permanent("q", 7)), 100),
     "became_permanent": (swap("c", permanent("c", 7, version=1)), 100),
     "shortened_and_undone": (put_back_a, 160),
-    "dropped_and_put_back_at_the_end": (put_back_c, 160),
+    "dropped_and_put_back_counts_as_changed": (put_back_c, 130),
 }
 
 
@@ -236,25 +254,14 @@ def test_only_conversation_that_no_call_has_carried_is_fresh(kind: Kind, fresh: 
     assert not store.entry("a").is_fresh(store.calls)
 
 
-@pytest.mark.parametrize(
-    ("add", "expected"),
-    [
-        ([item("a", source="f"), item("b", source="f")], "a"),
-        ([item("a", source="f"), item("b", source="f"), item("c", source="f")], "a b"),
-        ([item("a", source="f"), item("b", source="g"), item("c")], ""),
-    ],
-)
-def test_a_newer_copy_of_a_source_supersedes_the_older(add: list[Item], expected: str) -> None:
-    assert ids(one for one in store_of(*add) if one.superseded) == expected
-
-
-def test_a_shortened_copy_is_superseded_and_one_that_left_is_passed_over() -> None:
-    store = store_of(item("a", source="f"), item("b", source="g"))
-    store.replace(["a"], item("a", source="f", version=1))
-    store.replace(["b"], None)
-    for name, source in (("c", "f"), ("d", "g")):
-        store.add(item(name, source=source))
+def test_a_newer_copy_of_a_source_supersedes_all_older_ones_in_any_form() -> None:
+    store = store_of(item("a", source="f"), item("b", source="f"), item("c", source="g"), item("d"))
     assert ids(one for one in store if one.superseded) == "a"
+    store.replace(["b"], item("b", source="f", version=1))
+    store.replace(["c"], None)
+    for name, source in (("e", "f"), ("h", "g")):
+        store.add(item(name, source=source))
+    assert ids(one for one in store if one.superseded) == "a b"
 
 
 def test_an_item_that_comes_back_does_not_supersede_itself() -> None:

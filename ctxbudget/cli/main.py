@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
 from ctxbudget._version import __version__
+from ctxbudget.cli.output import complain
 from ctxbudget.core.errors import CtxBudgetError
 
 COMMANDS = {
@@ -19,6 +23,9 @@ COMMANDS = {
 """The subcommands, in the order of the help, each in a module of its own name."""
 
 USER_ERROR = 2
+INTERRUPTED = 130
+READER_GONE = 141
+"""As a shell counts a death by SIGPIPE: neither a success nor a failed gate."""
 
 
 class LazyGroup(click.Group):
@@ -41,37 +48,75 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="ctxbudget")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Budget the context window of multi-phase LLM-agent workflows.
 
     \b
     Examples:
       ctxbudget simulate jwt_auth
-      ctxbudget simulate workflow.yaml --policy aggressive --policy none
-      ctxbudget validate workflow.yaml
+      ctxbudget simulate flow.yaml --policy ladder
+      ctxbudget validate flow.yaml
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: 0 fine, 1 a gate failed, 2 the user's mistake, without a traceback."""
+    _prepare()
+    sys.exit(_run(arguments))
+
+
+def _prepare() -> None:
+    """Let users name modules in the current folder, and print to any terminal."""
+    if "" not in sys.path:
+        # As `python -m` does, but last, so that no file there stands in for a library.
+        sys.path.append("")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Return the exit code, having told on stderr what went wrong."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(arguments, "ctxbudget", standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk can still be told
     except CtxBudgetError as error:
-        _complain(str(error))
-        code = USER_ERROR
+        complain(str(error))
+        return USER_ERROR
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        complain(_with_next_step(error))
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted")
-        code = 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        complain("interrupted")
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has gone, as `head` does; click and rich exit upon it.
+        _discard_output()
+        return READER_GONE
+    except OSError as error:
+        complain(f"{error.strerror or error}; free some space or choose another place".lower())
+        _discard_output()
+        return USER_ERROR
+    return code if isinstance(code, int) else 0
 
 
-def _complain(message: str) -> None:
-    click.echo(f"ctxbudget: error: {' '.join(message.split())}", err=True)
+def _with_next_step(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        joint = "" if message.endswith("?") else ";"
+        return f"{message}{joint} see `{error.ctx.command_path} --help`"
+    return message
+
+
+def _discard_output() -> None:
+    """Point stdout at nothing, or Python tries, and fails, to write the rest as it exits."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 
@@ -18,15 +16,18 @@ def command(name: str | None, as_machine: bool) -> None:
       ctxbudget policies
       ctxbudget policies ladder
     """
+    from ctxbudget.cli.output import print_json
     from ctxbudget.config.document import read_document
     from ctxbudget.config.lookup import find, names
-    from ctxbudget.config.policy_file import load_policy
+    from ctxbudget.config.policy_file import read_policy
 
     if name is not None:
         path = find("policies", name)
-        loaded = load_policy(str(path.resolve()))
-        text = json.dumps(loaded.as_data, indent=2) if as_machine else path.read_text("utf-8")
-        click.echo(text.rstrip())
+        loaded = read_policy(path)
+        if as_machine:
+            print_json(loaded.as_data)
+        else:
+            click.echo(path.read_text("utf-8-sig").rstrip())
         return
     found = {one: read_document(find("policies", one)).content for one in names("policies")}
     if as_machine:
@@ -34,7 +35,7 @@ def command(name: str | None, as_machine: bool) -> None:
             {"name": one, "about": data.get("about", ""), "params": data.get("params", {})}
             for one, data in found.items()
         ]
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     _print_table(found)
 

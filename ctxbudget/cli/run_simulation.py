@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import click
 
-from ctxbudget.cli.output import console
+from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, read_workflow
-from ctxbudget.core.errors import JournalError
+from ctxbudget.core.errors import BudgetExceededError, JournalError
 from ctxbudget.core.types import Level
 from ctxbudget.journal import JournalWriter, is_journal
 from ctxbudget.metrics import Metrics
@@ -50,10 +48,11 @@ def run(
         deliver=Deliver(deliver) if deliver is not None else None,
     )
     setups = [set_up_run(loaded, overrides.with_policy(policy)) for policy in policies or (None,)]
-    runs = _run_all(loaded, setups, journal)
-    none = _under_none(loaded, overrides, runs)
+    with _journal(journal) as writer:
+        runs = _run_all(loaded, setups, writer)
+        none = _under_none(loaded, overrides, runs)
     if as_machine:
-        click.echo(json.dumps(as_json.simulation(runs, none), indent=2, ensure_ascii=False))
+        print_json(as_json.simulation(runs, none))
     else:
         from ctxbudget.report import terminal
 
@@ -62,15 +61,14 @@ def run(
 
 
 def _run_all(
-    loaded: LoadedWorkflow, setups: list[RunSetup], journal: Path | None
+    loaded: LoadedWorkflow, setups: list[RunSetup], writer: JournalWriter | None
 ) -> list[tuple[str, Metrics]]:
     """Return each policy's metrics; the journal is the first one's."""
     measure = measure_for(loaded)
     runs = []
     for number, setup in enumerate(setups):
-        with _journal(journal) if journal and number == 0 else nullcontext() as writer:
-            metrics = simulate(setup, measure, [writer] if writer is not None else [])
-        runs.append((setup.policy.label, metrics))
+        listeners = [writer] if writer is not None and number == 0 else []
+        runs.append((setup.policy.label, simulate(setup, measure, listeners)))
     return runs
 
 
@@ -81,32 +79,45 @@ def _under_none(
     for label, metrics in runs:
         if label == "none":
             return metrics
-    return simulate(set_up_run(loaded, overrides.with_policy("none")), measure_for(loaded))
+    try:
+        return simulate(set_up_run(loaded, overrides.with_policy("none")), measure_for(loaded))
+    except BudgetExceededError:
+        return None
 
 
 @contextmanager
-def _journal(path: Path) -> Iterator[JournalWriter]:
-    """Yield a writer to a file that takes its name only when the run is complete.
+def _journal(path: Path | None) -> Iterator[JournalWriter | None]:
+    """Yield a writer to a file that takes its name only when all has gone well.
 
     Raises:
         JournalError: the file cannot be written, or would replace what is not a journal.
     """
-    if path.exists() and not is_journal(path):
-        raise JournalError("exists and is not a journal; choose another name", path=str(path))
+    if path is None:
+        yield None
+        return
     try:
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".journal-", delete=False
-        ) as file:
-            try:
+        _refuse_to_replace(path)
+        target = Path(os.path.realpath(path))  # a link goes on pointing where it does
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as file:
                 yield JournalWriter(file)
                 file.flush()
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
         raise JournalError(f"{reason}; choose another place", path=str(path)) from None
+
+
+def _refuse_to_replace(path: Path) -> None:
+    """Check that nothing but a journal or an empty file is there."""
+    if not path.exists():
+        return
+    if not path.is_file() or (path.stat().st_size and not is_journal(path)):
+        raise JournalError("exists and is not a journal; choose another name", path=str(path))
 
 
 def _notes(setup: RunSetup) -> list[str]:
@@ -119,8 +130,8 @@ def _notes(setup: RunSetup) -> list[str]:
     guessed = _outputs_without_metadata(setup)
     if guessed:
         notes.append(
-            f"assumed: {workflow.sizes.metadata:,} tokens of metadata for {guessed} outputs that "
-            "declare none"
+            f"assumed: {workflow.sizes.metadata:,} tokens of metadata for each output that "
+            f"declares none ({guessed:,})"
         )
     if workflow.counter == "chars":
         notes.append("estimate: texts are counted as characters ÷ 4")
@@ -148,7 +159,7 @@ def _gate(metrics: Metrics, fail_on: str | None) -> int:
     ]
     if not crossed:
         return 0
-    worst = max(crossed, key=lambda event: event.tokens)
+    worst = max(crossed, key=lambda event: (failing.index(Level(event.level)), event.tokens))
     click.echo(
         f"ctxbudget: gate failed: --fail-on {fail_on}: {worst.level} in {worst.scope}, "
         f"{worst.tokens:,} tokens, limit {worst.limit_tokens:,}",

@@ -32,7 +32,7 @@ import click
 @click.option(
     "--fail-on",
     type=click.Choice(["warn", "critical", "overflow"]),
-    help="Exit 1 if the run reaches this level or a graver one.",
+    help="Exit 1 if the run (of the first policy) reaches this level or a graver one.",
 )
 def command(**options: Any) -> int:
     """Run WORKFLOW on paper: does it fit, where does it peak, what is pruned.
@@ -44,8 +44,8 @@ def command(**options: Any) -> int:
     Examples:
       ctxbudget simulate jwt_auth
       ctxbudget simulate jwt_auth --deliver in_turn
-      ctxbudget simulate flow.yaml --policy aggressive --policy masking:keep=5
-      ctxbudget simulate flow.yaml --budget 60k --fail-on critical --json
+      ctxbudget simulate flow.yaml --policy masking:keep=5
+      ctxbudget simulate flow.yaml --budget 60k --fail-on warn
     """
     from ctxbudget.cli.run_simulation import run
 

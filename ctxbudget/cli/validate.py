@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +23,7 @@ def command(files: tuple[str, ...]) -> int:
       ctxbudget validate flow.yaml
       ctxbudget validate workflows/*.yaml policies/*.yaml
     """
+    from ctxbudget.cli.output import complain
     from ctxbudget.core.errors import CtxBudgetError
 
     failed = False
@@ -31,7 +31,7 @@ def command(files: tuple[str, ...]) -> int:
         try:
             click.echo(f"{name}: fine, {_check(name)}")
         except CtxBudgetError as error:
-            click.echo(f"ctxbudget: error: {error}", err=True)
+            complain(str(error))
             failed = True
     return 2 if failed else 0
 
@@ -40,17 +40,17 @@ def _check(name: str) -> str:
     """Return what a file holds, after checking it to the end."""
     from ctxbudget.config.document import read_document
     from ctxbudget.config.lookup import find, names
-    from ctxbudget.config.policy_file import load_policy
+    from ctxbudget.config.policy_file import read_policy
     from ctxbudget.config.run_setup import set_up_run
     from ctxbudget.config.workflow_file import read_workflow
+    from ctxbudget.simulate import measure_for, simulate
 
-    if name in names("policies"):
-        return _policy_words(load_policy(name))
-    path: Path = find("workflows", name)
+    path = find("policies" if name in names("policies") else "workflows", name)
     if "rules" in read_document(path).content:
-        return _policy_words(load_policy(str(path.resolve())))
+        return _policy_words(read_policy(path))
     loaded = read_workflow(path)
     setup = set_up_run(loaded)
+    simulate(setup, measure_for(loaded))  # finds missing files, and pins that do not fit
     phases, waves = len(setup.graph), len(setup.graph.waves())
     return (
         f"a workflow of {phases} phases in {waves} waves, "

@@ -6,6 +6,7 @@ aliases are expanded (a "YAML bomb" is small until then).
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def _read_text(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        step = "name a file" if path.is_dir() else "check the path"
+        step = "name a file" if os.path.isdir(path) else "check the path"
         raise ConfigError(f"{reason}; {step}", path=str(path)) from None
     except ValueError:
         raise ConfigError("is not a path; check it", path=repr(str(path))) from None

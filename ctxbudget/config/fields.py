@@ -136,11 +136,10 @@ _LIMIT_HELP = (
 def _check_frac(value: Any) -> float:
     """Read a fraction: `75%` or 0.75."""
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
-    if match and not match[2]:
-        value = float(match[1]) / 100
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    share = float(match[1]) / 100 if match and not match[2] else value
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise _plain("frac", "expected a share such as 75% or 0.75", value)
-    return float(value)
+    return float(share)
 
 
 def _parse_limit(default: Base) -> Callable[[Any], Limit]:
@@ -169,8 +168,9 @@ def _parse_limit(default: Base) -> Callable[[Any], Limit]:
 def _base(name: str | None, default: Base, value: object) -> Base:
     if name is None:
         return default
-    if name not in list(Base):
-        raise _plain("limit", f"expected a share of {', '.join(Base)}", value)
+    known = [base for base in Base if base is not Base.BUDGET or default is Base.BUDGET]
+    if name not in known:  # a budget cannot be a share of itself
+        raise _plain("limit", f"expected a share of {', '.join(known)}", value)
     return Base(name)
 
 
@@ -219,10 +219,21 @@ _NAME_SCHEMA = {"type": ["string", "integer", "number"], "description": "A name 
 _TEXT_SCHEMA = {"type": ["string", "integer", "number"]}
 _PARAM_SCHEMA = {"type": ["string", "integer", "number", "boolean"]}
 
-Tokens = Annotated[int, BeforeValidator(_check_tokens), Field(ge=0)]
-Count = Annotated[int, BeforeValidator(_check_count), Field(ge=0)]
-Seconds = Annotated[float, BeforeValidator(_check_seconds), Field(ge=0)]
-Weight = Annotated[float, BeforeValidator(_check_weight), Field(gt=0)]
+_WHOLE_SCHEMA = {"type": "integer", "minimum": 0}
+_SOME_SCHEMA = {"type": "integer", "minimum": 1}
+
+Tokens = Annotated[int, BeforeValidator(_check_tokens), WithJsonSchema(_WHOLE_SCHEMA)]
+Count = Annotated[int, BeforeValidator(_check_count), WithJsonSchema(_WHOLE_SCHEMA)]
+SomeTokens = Annotated[
+    int, Field(ge=1), BeforeValidator(_check_tokens), WithJsonSchema(_SOME_SCHEMA)
+]
+SomeCount = Annotated[int, Field(ge=1), BeforeValidator(_check_count), WithJsonSchema(_SOME_SCHEMA)]
+Seconds = Annotated[
+    float, BeforeValidator(_check_seconds), WithJsonSchema({"type": "number", "minimum": 0})
+]
+Weight = Annotated[
+    float, BeforeValidator(_check_weight), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+]
 Flag = Annotated[bool, BeforeValidator(_check_flag)]
 Param = Annotated[
     bool | int | float | str, BeforeValidator(_check_param), WithJsonSchema(_PARAM_SCHEMA)
@@ -293,32 +304,37 @@ def _number(text: str) -> int | float | None:
 
 
 def _config_error(error: ValidationError, document: Document) -> ConfigError:
-    """Return the first thing that is wrong with a document, and how many more there are."""
-    problems = [
-        one for one in error.errors(include_url=False, include_input=True) if not _is_an_echo(one)
-    ]
-    first = problems[0]
-    location = _location(first, document)
-    message = _in_our_words(first)
-    if len(problems) > 1:
-        message += f" (and {len(problems) - 1} more problem{'s' if len(problems) > 2 else ''})"
+    """Return the first thing that is wrong with a document, with its line."""
+    location, message = first_problem(error, document.within)
     return ConfigError(
         message, path=document.path, line=document.line_of(location), location=location
     )
 
 
+def first_problem(
+    error: ValidationError, within: Callable[[Location], Location] = lambda location: location
+) -> tuple[Location, str]:
+    """Return where the first problem is, and what it is and how many more there are.
+
+    Args:
+        error: what pydantic found.
+        within: cuts a location to what is written, where a shorthand was expanded.
+    """
+    found = error.errors(include_url=False, include_input=True)
+    problems = [one for one in found if not _is_an_echo(one)]
+    first = problems[0]
+    message = _in_our_words(first)
+    if len(problems) > 1:
+        message += f" (and {len(problems) - 1} more problem{'s' if len(problems) > 2 else ''})"
+    location = tuple(step for step in first["loc"] if step not in TAGS)
+    if first["type"] != "missing":
+        location = (*within(location), *first.get("ctx", {}).get("below", ()))
+    return location, message
+
+
 def _is_an_echo(problem: ErrorDetails) -> bool:
     """Return True for a list that is too short only because pydantic left wrong elements out."""
     return problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]
-
-
-def _location(problem: ErrorDetails, document: Document) -> Location:
-    """Return where a problem is, as the file has it."""
-    location = tuple(step for step in problem["loc"] if step not in TAGS)
-    if problem["type"] == "missing":
-        return location
-    location = document.within(location)
-    return (*location, *problem.get("ctx", {}).get("below", ()))
 
 
 def _in_our_words(problem: ErrorDetails) -> str:

@@ -1,13 +1,12 @@
-"""Finds what users name: shipped files by bare name, their own by path, code by attribute."""
+"""Finds the files that users name: shipped ones by bare name, their own by path."""
 
 from __future__ import annotations
 
-import importlib
-import traceback
-from collections.abc import Callable
+import os.path
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from ctxbudget.core.errors import ConfigError, near_misses
 
@@ -41,7 +40,7 @@ def find(kind: Folder, name: str, *, beside: Path | None = None) -> Path:
         return _own_file(name, beside)
     if name in names(kind):
         return folder(kind) / f"{name}.yaml"
-    if name and Path(name).exists():
+    if os.path.exists(name):
         return Path(name)
     what = {"policies": "policy", "workflows": "workflow"}[kind]
     raise ConfigError(
@@ -53,54 +52,32 @@ def find(kind: Folder, name: str, *, beside: Path | None = None) -> Path:
 def _own_file(name: str, beside: Path | None) -> Path:
     tried = [Path(name)] if beside is None else [beside / name, Path(name)]
     for path in tried:
-        if path.exists():
+        if os.path.exists(path):
             return path
     if beside is None:
         return tried[0]  # reading it says what is wrong
-    raise ConfigError(f"there is no file {name!r} in {beside} or here; check the path")
-
-
-def import_attribute(spec: str) -> Callable[..., Any]:
-    """Return what `package.module:attribute` names; of a class, an instance.
-
-    Raises:
-        ConfigError: it cannot be imported, or cannot be called.
-    """
-    module_name, _, attribute = spec.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for name in attribute.split("."):
-            found = getattr(found, name)
-        if isinstance(found, type):
-            found = found()
-    except Exception as error:  # importing runs the user's code, which may raise anything
-        raise ConfigError(
-            f"{spec!r} cannot be loaded: {described(error)}; check the name and the module"
-        ) from error
-    if not callable(found):
-        raise ConfigError(f"{spec!r} is not callable; name a function or a class")
-    called: Callable[..., Any] = found
-    return called
-
-
-def described(error: Exception) -> str:
-    """Return what a user's own code raised, and where, in one line."""
-    innermost = traceback.extract_tb(error.__traceback__)[-1:]
-    where = [f" at {frame.filename}:{frame.lineno}" for frame in innermost]
-    is_ours = isinstance(error, ImportError | AttributeError)  # the message says it all
-    return str(error) if is_ours else f"{type(error).__name__}{''.join(where)}: {error}"
+    raise ConfigError(
+        f"there is no file {name!r} in {beside} or in the current folder; check the path"
+    )
 
 
 def package_folder(name: str) -> Path:
-    """Return the folder of an importable package.
+    """Return the folder of an installed package, the first of several for a namespace.
 
     Raises:
         ConfigError: there is no such package.
     """
     try:
-        return Path(str(files(name)))
-    except Exception as error:  # importing runs the package's code, which may raise anything
-        raise ConfigError(
-            f"there is no package {name!r}: {error}; install it or name a folder",
-            location=("root",),
-        ) from None
+        spec = find_spec(name)
+    except (ImportError, ValueError) as error:
+        raise _no_package(name, f": {error}") from None
+    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    if not folders:
+        raise _no_package(name)
+    return Path(folders[0])
+
+
+def _no_package(name: str, why: str = "") -> ConfigError:
+    return ConfigError(
+        f"there is no package {name!r}{why}; install it or name a folder", location=("root",)
+    )

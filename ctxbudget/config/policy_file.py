@@ -9,21 +9,32 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ctxbudget.config import lookup
-from ctxbudget.config.document import Document, read_document
+from ctxbudget.config.document import Document, Location, read_document
 from ctxbudget.config.fields import (
     Count,
+    Flag,
     Name,
+    Param,
     ShareOfBudget,
     Strict,
     Text,
     Tokens,
+    first_problem,
     shown,
     validated,
 )
+from ctxbudget.config.own_code import OwnPolicy, import_attribute
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.policy import By, Guard, Policy, Rule, RulePolicy, Selector, Which
 from ctxbudget.core.store import Filter
@@ -52,6 +63,10 @@ def _some_of(kind: type[E]) -> Any:
     parse = _one_of(kind)
 
     def parse_all(value: Any) -> tuple[E, ...]:
+        if value in ([], ()):  # would take nothing, or all; nobody means either
+            raise PydanticCustomError(
+                "one_of", "expected one or more of {known}, found []", {"known": ", ".join(kind)}
+            )
         return tuple(map(parse, value if isinstance(value, list | tuple) else [value]))
 
     return parse_all
@@ -63,7 +78,7 @@ def _one_schema(kind: type[StrEnum]) -> WithJsonSchema:
 
 def _some_schema(kind: type[StrEnum]) -> WithJsonSchema:
     one = {"enum": list(kind)}
-    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one}]})
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]})
 
 
 Layers = Annotated[tuple[Layer, ...], BeforeValidator(_some_of(Layer)), _some_schema(Layer)]
@@ -79,7 +94,24 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class SelectPart(Strict):
+def _allow_params(schema: dict[str, Any]) -> None:
+    """Let editors take `$key` for any value: params are filled in before values are checked."""
+    for key, value in schema["properties"].items():
+        if "$ref" not in value:
+            about = {word: value.pop(word) for word in ("title", "description") if word in value}
+            schema["properties"][key] = {**about, "anyOf": [value, _PARAM_SCHEMA]}
+
+
+_PARAM_SCHEMA = {"type": "string", "pattern": r"^\$."}
+
+
+class _WithParams(Strict):
+    """A part of a rule, where `$key` may stand for any value."""
+
+    model_config = ConfigDict(json_schema_extra=_allow_params)
+
+
+class SelectPart(_WithParams):
     """Which items a rule takes; every key that is given must hold. Pinned items never match."""
 
     layer: Layers = Field((), description="One layer or several.")
@@ -89,21 +121,21 @@ class SelectPart(Strict):
         (), description="Names of tools."
     )
     min_tokens: Tokens = Field(0, description="Items of at least so many tokens.")
-    ready: bool | None = Field(None, description="Outputs whose worker has finished.")
-    superseded: bool | None = Field(None, description="A later item holds a newer copy.")
+    ready: Flag | None = Field(None, description="Outputs whose worker has finished.")
+    superseded: Flag | None = Field(None, description="A later item holds a newer copy.")
     phase: OneWhich | None = Field(None, description="Items of the current or of earlier phases.")
     phase_age: Count = Field(0, description="At least so many phases started since the item's.")
     wave: OneWhich | None = Field(
         None, description="Of the current or of earlier waves of the phase."
     )
-    live: bool | None = Field(None, description="Whether an unfinished phase depends on its phase.")
+    live: Flag | None = Field(None, description="Whether an unfinished phase depends on its phase.")
     age_calls: Count = Field(0, description="Carried by at least so many calls.")
     idle_calls: Count = Field(0, description="At least so many calls since it was last used.")
     keep_last: Count = Field(0, description="Leave so many of the newest.")
     keep_last_turns: Count = Field(0, description="Leave so many of the newest turns.")
 
 
-class WhenPart(Strict):
+class WhenPart(_WithParams):
     """When a rule acts; every key that is given must hold."""
 
     above: ShareOfBudget | None = Field(None, description="Occupancy is strictly above.")
@@ -112,10 +144,10 @@ class WhenPart(Strict):
     min_turns: Count = Field(0, description="At least so many turns to take.")
     min_gain_tokens: Tokens = Field(1, description="At least so many tokens gained.")
     every_calls: Count = Field(0, description="At most once in so many calls.")
-    pays_off: bool = Field(False, description="Only if saved reads outweigh the rewritten cache.")
+    pays_off: Flag = Field(False, description="Only if saved reads outweigh the rewritten cache.")
 
 
-class RulePart(Strict):
+class RulePart(_WithParams):
     """One line of a policy."""
 
     name: Name | None = Field(None, description="How reports call it.")
@@ -124,7 +156,7 @@ class RulePart(Strict):
     do: OneDo = Field(description="What becomes of it.")
     by: OneBy = Field(By.ITEM, description="What one stand-in replaces.")
     to: Tokens | None = Field(None, description="The most tokens that a stand-in may hold.")
-    leave_metadata: bool = Field(
+    leave_metadata: Flag = Field(
         False, description="With summarize: ready outputs leave their metadata beside the summary."
     )
     when: WhenPart = Field(default_factory=WhenPart, description="Under which conditions.")
@@ -148,8 +180,8 @@ class PolicyFile(Strict):
 
     name: Name = Field(description="What it is called.")
     about: Text = Field("", description="What it is for, in a sentence or two.")
-    params: dict[str, int | float | str] = Field(
-        default_factory=dict, description="Numbers that rules name as `$key` and users may set."
+    params: dict[str, Param] = Field(
+        default_factory=dict, description="Values that rules name as `$key` and users may set."
     )
     rules: tuple[RulePart, ...] = Field((), description="Asked in this order.")
 
@@ -159,7 +191,7 @@ class PolicyFile(Strict):
         if not isinstance(value, Mapping) or not isinstance(value.get("params", {}), Mapping):
             return value
         return {
-            key: _fill_in(one, value.get("params", {})) if key == "rules" else one
+            key: _fill_in(one, value.get("params", {}), ("rules",)) if key == "rules" else one
             for key, one in value.items()
         }
 
@@ -184,6 +216,8 @@ class LoadedPolicy:
     """The name with the params that were set, so that variants can be told apart."""
     origin: str = ""
     """The file or attribute that it came from."""
+    document: Document | None = None
+    """The file's lines, for errors that show only with a window."""
 
 
 def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) -> LoadedPolicy:
@@ -199,12 +233,42 @@ def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) ->
         return policy_from_data(spec)
     name, params = _split_params(spec)
     if params is None and re.fullmatch(r"[\w.]+:[\w.]+", spec):
+        module = spec.partition(":")[0]
+        if module in lookup.names("policies"):
+            raise ConfigError(f"{spec!r}: a param takes a value; write {spec}=VALUE")
         return _from_attribute(spec)
-    path = lookup.find("policies", name, beside=beside)
-    loaded = _from_document(read_document(path), params or {})
-    if not params:
-        return loaded
-    return replace(loaded, label=f"{loaded.name}:{','.join(f'{k}={v}' for k, v in params.items())}")
+    return read_policy(lookup.find("policies", name, beside=beside), params or {})
+
+
+def read_policy(path: Path, params: Mapping[str, bool | int | float | str] = {}) -> LoadedPolicy:
+    """Return the policy in a file, with some of its params set.
+
+    Raises:
+        ConfigError: the file is wrong, or has no such param.
+    """
+    document = read_document(path)
+    known = document.content.get("params") or {}
+    known = known if isinstance(known, dict) else {}
+    for key in params:
+        if key not in known:
+            raise ConfigError(
+                f"the policy has no param {key!r}; {near_misses(key, known)}",
+                path=document.path,
+                line=document.line_of(("params",)),
+                location=("params",),
+            )
+    pairs = ",".join(f"{key}={_said(value)}" for key, value in params.items())
+    if params:
+        document = replace(document, content={**document.content, "params": {**known, **params}})
+    try:
+        file = validated(PolicyFile, document)
+    except ConfigError as error:
+        message = f"{error.message}; this is with {pairs}" if params else error.message
+        raise ConfigError(
+            message, path=error.path, line=error.line, location=error.location
+        ) from None
+    loaded = _loaded(file, document.content, document)
+    return replace(loaded, label=f"{loaded.name}:{pairs}") if params else loaded
 
 
 def policy_from_data(data: Mapping[str, Any]) -> LoadedPolicy:
@@ -216,10 +280,10 @@ def policy_from_data(data: Mapping[str, Any]) -> LoadedPolicy:
     if set(data) == {"function"}:
         return _from_attribute(str(data["function"]))
     try:
-        return _loaded(PolicyFile.model_validate(data), data, origin="")
+        return _loaded(PolicyFile.model_validate(data), data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(f"policy: {first['msg']}", location=first["loc"]) from None
+        location, message = first_problem(error)
+        raise ConfigError(message, location=("policy", *location)) from None
 
 
 def refuse_impossible(loaded: LoadedPolicy, scale: Scale) -> None:
@@ -231,18 +295,27 @@ def refuse_impossible(loaded: LoadedPolicy, scale: Scale) -> None:
     """
     if not isinstance(loaded.policy, RulePolicy):
         return
-    for rule in loaded.policy.rules:
+    for number, rule in enumerate(loaded.policy.rules):
         for key, limit in (("above", rule.when.above), ("until", rule.when.until)):
             tokens = None if limit is None else limit.resolve_tokens(scale)
             if tokens is not None and tokens <= 0:
-                raise ConfigError(
-                    f"rule {rule.name!r}: `when.{key}` comes to {tokens:,} tokens in a window of "
-                    f"{scale.window_tokens:,}; use a share such as 60%, or a larger window",
-                    path=loaded.origin or f"policy {loaded.name!r}",
-                )
+                raise _impossible(loaded, rule.name, ("rules", number, "when", key), tokens, scale)
 
 
-def _split_params(spec: str) -> tuple[str, dict[str, int | float | str] | None]:
+def _impossible(
+    loaded: LoadedPolicy, rule: str, location: Location, tokens: int, scale: Scale
+) -> ConfigError:
+    document = loaded.document
+    return ConfigError(
+        f"rule {rule!r}: `when.{location[-1]}` comes to {tokens:,} tokens in a window of "
+        f"{scale.window_tokens:,}; use a share such as 60%, or a larger window",
+        path=document.path if document else None,
+        line=document.line_of(location) if document else None,
+        location=location if document else ("policy", *location),
+    )
+
+
+def _split_params(spec: str) -> tuple[str, dict[str, bool | int | float | str] | None]:
     name, colon, rest = spec.rpartition(":")
     if not colon or "=" not in rest:
         return spec, None
@@ -250,66 +323,59 @@ def _split_params(spec: str) -> tuple[str, dict[str, int | float | str] | None]:
     return name, {key.strip(): _scalar(value.strip()) for key, _, value in pairs}
 
 
-def _scalar(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _scalar(text: str) -> bool | int | float | str:
+    """Return what the text would be in a file."""
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"[-+]?[0-9]{1,18}", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"[-+]?[0-9]{1,9}\.[0-9]{1,9}", text) else text
 
 
-def _from_document(document: Document, params: Mapping[str, int | float | str]) -> LoadedPolicy:
-    known = document.content.get("params") or {}
-    if not isinstance(known, dict):
-        known = {}
-    for key in params:
-        if key not in known:
-            raise ConfigError(
-                f"the policy has no param {key!r}; {near_misses(key, known)}",
-                path=document.path,
-                line=document.line_of(("params",)),
-                location=("params",),
-            )
-    content = dict(document.content)
-    if params:
-        content["params"] = {**known, **params}
-    file = validated(PolicyFile, replace(document, content=content))
-    return _loaded(file, content, origin=document.path)
+def _said(value: bool | int | float | str) -> str:
+    """Return a param as people write it; the way back from `_scalar`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _fill_in(value: Any, params: Mapping[str, Any]) -> Any:
-    """Return rules with each `$key` replaced by its param."""
+def _fill_in(value: Any, params: Mapping[str, Any], at: Location) -> Any:
+    """Return rules with each `$key` replaced by its param; `at` is where the value stands."""
     if isinstance(value, Mapping):
-        return {key: _fill_in(one, params) for key, one in value.items()}
+        return {key: _fill_in(one, params, (*at, key)) for key, one in value.items()}
     if isinstance(value, list):
-        return [_fill_in(one, params) for one in value]
+        return [_fill_in(one, params, (*at, number)) for number, one in enumerate(value)]
     if not isinstance(value, str) or not value.startswith("$"):
         return value
     if value[1:] not in params:
         raise PydanticCustomError(
             "param",
             "{found} names no param; {hint}",
-            {"found": shown(value), "hint": near_misses(value[1:], params)},
+            {
+                "found": shown(value),
+                "hint": near_misses(value[1:], map(str, params)),
+                "below": at,
+            },
         )
     return params[value[1:]]
 
 
 def _from_attribute(spec: str) -> LoadedPolicy:
-    policy: Policy = lookup.import_attribute(spec)
+    policy = OwnPolicy(import_attribute(spec), spec)
     return LoadedPolicy(
         name=spec, label=spec, policy=policy, as_data={"function": spec}, origin=spec
     )
 
 
-def _loaded(file: PolicyFile, data: Mapping[str, Any], origin: str) -> LoadedPolicy:
+def _loaded(
+    file: PolicyFile, data: Mapping[str, Any], document: Document | None = None
+) -> LoadedPolicy:
     rules = tuple(_rule(part, number, file.name) for number, part in enumerate(file.rules, 1))
     return LoadedPolicy(
         name=file.name,
         policy=RulePolicy(name=file.name, rules=rules),
         as_data=data,
         label=file.name,
-        origin=origin,
+        origin=document.path if document else "",
+        document=document,
     )
 
 

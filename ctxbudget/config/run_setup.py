@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ctxbudget.config.document import Document
-from ctxbudget.config.lookup import import_attribute
+from ctxbudget.config.document import Document, Location
+from ctxbudget.config.own_code import OwnAllocator, import_attribute
 from ctxbudget.config.policy_file import LoadedPolicy, load_policy, refuse_impossible
 from ctxbudget.config.workflow_file import (
     AllocatorPart,
     Deliver,
     LoadedWorkflow,
+    PhasePart,
     QuotaPart,
     ThresholdsPart,
 )
@@ -76,8 +78,12 @@ def set_up_run(
 
 
 def placed(error: ConfigError, document: Document) -> ConfigError:
-    """Return an error with the file and line that it is about, unless it names a file itself."""
-    if error.path is not None:
+    """Return an error with the file and line that it is about.
+
+    One that names a file itself, or an option of the command line, stays as it is.
+    """
+    is_an_option = bool(error.location) and str(error.location[0]).startswith("--")
+    if error.path is not None or is_an_option:
         return error
     line = document.line_of(error.location) if error.location else None
     return ConfigError(error.message, path=document.path, line=line, location=error.location)
@@ -87,17 +93,8 @@ def _set_up(loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf) -
     workflow = loaded.workflow
     window, is_assumed = _window(loaded, overrides, window_of)
     scale = _scale(loaded, overrides, window)
-    phases = tuple(
-        Phase(
-            id=part.id,
-            after=part.after,
-            complexity=part.complexity,
-            allocate_tokens=part.allocate.resolve_tokens(scale) if part.allocate else None,
-            calls=part.main_calls(),
-        )
-        for part in workflow.phases
-    )
-    policy = load_policy(_policy_spec(loaded, overrides), beside=loaded.folder)
+    phases = tuple(_phase(part, index, scale) for index, part in enumerate(workflow.phases))
+    policy = _policy(loaded, overrides)
     refuse_impossible(policy, scale)
     start = RunStarted(
         at=0.0,
@@ -109,7 +106,8 @@ def _set_up(loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf) -
         policy=policy.as_data,
     )
     graph = PhaseGraph(phases)
-    open_ledger(scale, graph.phases(), start.allocator, find_allocator)  # refuses early
+    with _blaming("--allocator", overrides.allocator, ("allocator",)):
+        open_ledger(scale, graph.phases(), start.allocator, find_allocator)  # refuses early
     return RunSetup(
         loaded=loaded,
         policy=policy,
@@ -118,6 +116,22 @@ def _set_up(loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf) -
         deliver=overrides.deliver or workflow.deliver,
         window_is_assumed=is_assumed,
         scale_of=_scale_finder(loaded, overrides, window_of),
+    )
+
+
+def _phase(part: PhasePart, index: int, scale: Scale) -> Phase:
+    granted = part.allocate.resolve_tokens(scale) if part.allocate else None
+    if granted is not None and granted < 0:
+        raise ConfigError(
+            f"comes to {granted:,} tokens of a budget of {scale.budget_tokens:,}; raise it",
+            location=("phases", index, "allocate"),
+        )
+    return Phase(
+        id=part.id,
+        after=part.after,
+        complexity=part.complexity,
+        allocate_tokens=granted,
+        calls=part.main_calls(),
     )
 
 
@@ -148,7 +162,7 @@ def _scale(loaded: LoadedWorkflow, overrides: Overrides, window_tokens: int) -> 
     if hard_limit <= 0:
         raise ConfigError(
             f"the reserve of {reserve:,} leaves nothing of the window of {window_tokens:,} tokens; "
-            "lower it",
+            "lower it, or choose a larger window",
             location=("reserve",),
         )
     limit = overrides.budget or loaded.workflow.budget or Limit(below_tokens=0, of=Base.HARD_LIMIT)
@@ -158,19 +172,35 @@ def _scale(loaded: LoadedWorkflow, overrides: Overrides, window_tokens: int) -> 
         raise ConfigError(
             f"a budget of {budget:,} tokens does not fit a window of {window_tokens:,} with a "
             f"reserve of {reserve:,}; choose 1 to {hard_limit:,}",
-            location=("budget",),
+            location=("budget",) if overrides.budget is None else ("--budget",),
         )
     return replace(scale, budget_tokens=budget)
 
 
-def _policy_spec(loaded: LoadedWorkflow, overrides: Overrides) -> str | Mapping[str, Any]:
+def _policy(loaded: LoadedWorkflow, overrides: Overrides) -> LoadedPolicy:
     """Return the policy to use; without a wish, chosen by the number of phases.
 
     Source: the layered-budget tutorial gives aggressive pruning to workflows of more than three
     phases and moderate to shorter ones.
     """
     default = "aggressive" if len(loaded.workflow.phases) > 3 else "moderate"
-    return overrides.policy or loaded.policy_spec or default
+    if overrides.policy is not None:
+        with _blaming("--policy", overrides.policy, ()):
+            return load_policy(overrides.policy)  # a path is meant as the shell means it
+    spec = default if loaded.policy_spec is None else loaded.policy_spec
+    with _blaming("policy", spec, ()):
+        return load_policy(spec, beside=loaded.folder)
+
+
+@contextmanager
+def _blaming(name: str, given: object, location: Location) -> Iterator[None]:
+    """Let errors that name no file but a location name an option instead, if it was given."""
+    try:
+        yield
+    except ConfigError as error:
+        if given is None or error.path is not None or error.location != location:
+            raise
+        raise ConfigError(error.message, location=(name,)) from error
 
 
 def find_allocator(name: str) -> Allocator:
@@ -186,8 +216,10 @@ def find_allocator(name: str) -> Allocator:
             f"there is no allocator {name!r}; {near_misses(name, ALLOCATORS)}",
             location=("allocator",),
         )
-    found: Allocator = import_attribute(name)
-    return found
+    try:
+        return OwnAllocator(import_attribute(name), name)
+    except ConfigError as error:
+        raise ConfigError(error.message, location=("allocator",)) from error
 
 
 def _allocator(loaded: LoadedWorkflow, overrides: Overrides) -> AllocatorSpec:
@@ -207,10 +239,11 @@ def _allocator(loaded: LoadedWorkflow, overrides: Overrides) -> AllocatorSpec:
             buffer_for=tuple(Level(event) for event in given.buffer_for),
         )
     else:
-        spec = AllocatorSpec(use=given or default)
+        spec = AllocatorSpec(use=default if given is None else given)
     if overrides.allocator is not None:
         spec = replace(spec, use=overrides.allocator)
-    find_allocator(spec.use)
+    with _blaming("--allocator", overrides.allocator, ("allocator",)):
+        find_allocator(spec.use)
     known = {phase.id for phase in loaded.workflow.phases}
     for name in spec.reserve_for:
         if name not in known:
@@ -245,6 +278,14 @@ def _thresholds(part: ThresholdsPart, scale: Scale) -> Thresholds:
             f"and up to the window of {scale.window_tokens:,}",
             location=("thresholds",),
         )
+    for quota in given.quotas:
+        tokens = quota.limit.resolve_tokens(scale)
+        if tokens < 1:
+            raise ConfigError(
+                f"comes to {tokens:,} tokens of a budget of {scale.budget_tokens:,}; raise it, "
+                "or leave the layer out",
+                location=("thresholds", "layers", str(quota.layer), "limit"),
+            )
     pairs: list[tuple[tuple[str, ...], float | None, float | None]]
     pairs = [(("phases",), given.phase_warn_frac, given.phase_critical_frac)]
     pairs += [(("layers", str(q.layer)), q.warn_frac, q.critical_frac) for q in given.quotas]

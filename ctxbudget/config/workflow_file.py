@@ -21,6 +21,8 @@ from ctxbudget.config.fields import (
     Seconds,
     ShareOfBudget,
     ShareOfWindow,
+    SomeCount,
+    SomeTokens,
     Strict,
     Text,
     Tokens,
@@ -62,7 +64,7 @@ def _refuse_twice(names: list[str], below: tuple[str, ...]) -> None:
     if twice:
         raise PydanticCustomError(
             "twice",
-            "the name {name} is there twice; names must differ here",
+            "the name {name} is there twice; rename or remove one of them",
             {"name": repr(twice[0]), "below": below},
         )
 
@@ -91,7 +93,7 @@ class AgentPart(Strict):
     metadata_to: MetadataLayer = Field(
         MetadataLayer.METADATA, description="The layer that the metadata goes to."
     )
-    calls: Count = Field(1, ge=1, description="Model calls in its own thread.")
+    calls: SomeCount = Field(1, description="Model calls in its own thread.")
     prompt: Size | None = Field(None, description="Its instructions, in its own thread.")
     reads: tuple[Size, ...] = Field(
         (), description="What it reads before its first call, in its own thread."
@@ -272,7 +274,7 @@ class Workflow(Strict):
     name: Name | None = Field(None, description="What reports call it; default the file's name.")
     about: Text = Field("", description="What it is for.")
     model: Text | None = Field(None, description="The model; sets the window unless given.")
-    window: Tokens | None = Field(None, ge=1, description="The most tokens the model accepts.")
+    window: SomeTokens | None = Field(None, description="The most tokens the model accepts.")
     reserve: Tokens = Field(0, description="Tokens kept free for the answer.")
     budget: ShareOfWindow | None = Field(
         None, description="Input tokens allowed; default window minus reserve."
@@ -309,8 +311,9 @@ class LoadedWorkflow:
 
     @property
     def name(self) -> str:
-        """What reports call it."""
-        return self.workflow.name or Path(self.document.path).stem
+        """What reports call it; a file's name need not be valid text."""
+        stem = Path(self.document.path).stem
+        return self.workflow.name or stem.encode("utf-8", "replace").decode()
 
     @property
     def folder(self) -> Path:

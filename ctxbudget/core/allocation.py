@@ -115,7 +115,7 @@ class Ledger:
 
     The grants, the pool, the reserve, the buffer and the headroom add up to the budget at all
     times. What phases leave over or borrow goes through the pool; a phase takes its part of the
-    pool, by weight among those that have not started, when it starts.
+    pool when it starts.
     """
 
     budget_tokens: int
@@ -151,10 +151,7 @@ class Ledger:
         weight = self.weights.pop(phase, None)
         if weight is None:
             return None
-        part = floor(self.pool_tokens * weight / self._weight) if self._weight else 0
-        if not self.weights:
-            part = self.pool_tokens
-        part = max(part, -self.granted[phase])
+        part = self.pool_tokens if not self.weights else self._part_of_pool(phase, weight)
         self._weight -= weight
         self._open_tokens -= self.granted[phase]
         self.pool_tokens -= part
@@ -162,6 +159,15 @@ class Ledger:
         if part == 0:
             return None
         return "rolled over from earlier phases" if part > 0 else "lent to earlier phases"
+
+    def _part_of_pool(self, phase: str, weight: Fraction) -> int:
+        """Return what a phase gets of what is left over, or gives of what is lent (negative).
+
+        Gains go by weight. Loans go by grant, since nobody can lend more than they hold.
+        """
+        if self.pool_tokens < 0:
+            return floor(Fraction(self.pool_tokens * self.granted[phase], self._open_tokens))
+        return floor(self.pool_tokens * weight / self._weight) if self._weight else 0
 
     def finish(self, phase: str, kept_tokens: int) -> str | None:
         """Close a phase's account; return why its grant changed, or None.

@@ -70,4 +70,4 @@ def pays_off(
         return gain_tokens > 0
     saved = cache.read_multiplier * gain_tokens * calls_left
     cost = (cache.write_multiplier - cache.read_multiplier) * rewritten_tokens
-    return saved > cost
+    return round(saved - cost, 6) > 0  # exact at the break-even, where floats are not

@@ -87,7 +87,7 @@ class Liveness:
         if phase in self._finished:
             return
         self._finished.add(phase)
-        for need in self._graph[phase].after:
+        for need in dict.fromkeys(self._graph[phase].after):
             self._waiting[need] -= 1
             self._bury_if_done(need)
         self._bury_if_done(phase)

@@ -69,16 +69,17 @@ class Moment:
 class PhaseAges:
     """How many phases have started since each phase did."""
 
+    _newest: int = -1
     _started: dict[str, int] = field(default_factory=dict)
 
     def start(self, phase: str) -> None:
-        """Record that a phase starts."""
-        self._started[phase] = len(self._started)
+        """Record that a phase starts, perhaps again."""
+        self._newest += 1
+        self._started[phase] = self._newest
 
     def age(self, phase: str | None) -> int:
         """Return 0 for the latest phase, 1 for the one before; items of no phase are oldest."""
-        newest = len(self._started) - 1
-        return newest - self._started.get(phase, -1) if phase is not None else newest + 1
+        return self._newest - self._started.get(phase or "", -1)
 
 
 class Policy(Protocol):
@@ -147,11 +148,11 @@ class Rule:
         """Return what this rule wants changed now, or None."""
         if moment.trigger not in self.on or not self._may_act(moment):
             return None
-        entries = select(self.select, moment, carried=self.do is not Do.SNIP)
+        entries = select(self.select, moment, self.do)
         if self.do in NEEDS_WHOLE_GROUPS:
             entries = _whole_groups(entries, moment.store)
-        turns = len({entry.item.group or entry.item.id for entry in entries})
-        if len(entries) < max(1, self.when.min_items) or turns < self.when.min_turns:
+        turns = {entry.item.turn for entry in entries} - {None}
+        if len(entries) < max(1, self.when.min_items) or len(turns) < self.when.min_turns:
             return None
         return Plan(
             rule=self.name,
@@ -200,13 +201,16 @@ class RulePolicy:
                 yield plan
 
 
-def select(selector: Selector, moment: Moment, *, carried: bool = False) -> list[Entry]:
-    """Return the entries that a selector takes, in prompt order.
+def select(selector: Selector, moment: Moment, do: Do) -> list[Entry]:
+    """Return the entries that a selector takes for an operation, in prompt order.
 
-    With `carried`, conversation items that no call has carried yet are left alone.
+    Conversation items that no call has carried yet are left alone, except by snip.
     """
     watch = moment.store.matching(selector.what)
-    entries = _candidates(selector, moment, watch)
+    if selector.keep_last or selector.keep_last_turns:
+        entries = _all_but_newest(watch, selector, is_removal=do in NEEDS_WHOLE_GROUPS)
+    else:
+        entries = _candidates(selector, moment, watch)
     calls = moment.store.calls
     return [
         entry
@@ -214,22 +218,21 @@ def select(selector: Selector, moment: Moment, *, carried: bool = False) -> list
         if _in_scope(selector, moment, entry.item)
         and calls - entry.arrived_call >= selector.age_calls
         and calls - entry.touched_call >= selector.idle_calls
-        and not (carried and entry.is_fresh(calls))
+        and not (do is not Do.SNIP and entry.is_fresh(calls))
     ]
 
 
 def _candidates(selector: Selector, moment: Moment, watch: Watch) -> Iterable[Entry]:
     """Return a superset of the selection by the narrowest way, in prompt order."""
     calls = moment.store.calls
-    if selector.keep_last or selector.keep_last_turns:
-        return _all_but_newest(watch, selector)
     if selector.live is False:
-        few, many = sorted((watch.phases(), tuple(moment.dead_phases)), key=len)
-        return _of_phases(watch, set(few).intersection(many))
+        here, dead = watch.phases(), moment.dead_phases.keys()
+        few, many = (here, dead) if len(here) < len(dead) else (dead, here)
+        return _of_phases(watch, [phase for phase in few if phase in many])
     if selector.phase is Which.CURRENT or selector.wave is not None:
         return watch.of_phase(moment.phase)
     if selector.phase is Which.EARLIER or selector.phase_age:
-        return _of_phases(watch, set(watch.phases()) - {moment.phase})
+        return _of_phases(watch, [phase for phase in watch.phases() if phase != moment.phase])
     if selector.idle_calls:
         idle = takewhile(
             lambda entry: calls - entry.touched_call >= selector.idle_calls,
@@ -257,15 +260,24 @@ def _in_scope(selector: Selector, moment: Moment, item: Item) -> bool:
     return selector.live is None or (item.phase not in moment.dead_phases) is selector.live
 
 
-def _all_but_newest(watch: Watch, selector: Selector) -> list[Entry]:
-    """Return all but the newest items and turns that are to stay."""
-    staying, turns = 0, set()
+def _all_but_newest(watch: Watch, selector: Selector, *, is_removal: bool) -> Iterable[Entry]:
+    """Return all but the newest items and turns.
+
+    A turn that is to stay stays whole. So does, in a removal, one that shares an item with what
+    stays, since a group cannot leave in part.
+    """
+    staying, turns = 0, dict[str, None]()
     for entry in watch.newest_first():
-        turns.add(entry.item.group or entry.item.id)
-        if staying >= selector.keep_last and len(turns) > selector.keep_last_turns:
+        turn = entry.item.turn
+        is_new = turn is not None and turn not in turns
+        if staying >= selector.keep_last and len(turns) + is_new > selector.keep_last_turns:
             break
+        if turn is not None:
+            turns[turn] = None
         staying += 1
-    return list(islice(watch, len(watch) - staying))
+    whole = set(turns) if is_removal else set(islice(turns, selector.keep_last_turns))
+    older = islice(watch, len(watch) - staying)
+    return (entry for entry in older if entry.item.turn not in whole)
 
 
 def _of_phases(watch: Watch, phases: Iterable[str | None]) -> list[Entry]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -97,9 +97,9 @@ class Watch:
         """Yield the entries, those untouched for longest first."""
         return (self._by_slot[slot] for _, slot in self._uses)
 
-    def phases(self) -> tuple[str | None, ...]:
+    def phases(self) -> KeysView[str | None]:
         """Return the phases that have entries here."""
-        return tuple(self._by_phase)
+        return self._by_phase.keys()
 
     def of_phase(self, phase: str | None) -> list[Entry]:
         """Return a phase's entries in prompt order."""
@@ -171,8 +171,9 @@ class Store:
         return self._entries[item]
 
     def untouchable(self) -> Iterator[Item]:
-        """Yield the pinned and permanent items."""
-        return (self._entries[item].item for item in self._untouchable)
+        """Yield the pinned and permanent items in prompt order."""
+        entries = (self._entries[item] for item in self._untouchable)
+        return (entry.item for entry in sorted(entries, key=lambda entry: entry.slot))
 
     def group_of(self, item: str) -> tuple[str, ...]:
         """Return the ids that must stay or go with an item, itself included, in prompt order."""
@@ -223,7 +224,7 @@ class Store:
         self._insert(item, self._new_slot(item), self.calls)
         if item.source is not None:
             older = self._latest_of_source.get(item.source)
-            if older is not None and older in self._entries:
+            if older in self._entries and older != item.id:
                 self.update(replace(self._entries[older].item, superseded=True))
             self._latest_of_source[item.source] = item.id
 
@@ -264,7 +265,10 @@ class Store:
         self._insert(stand_in, first.slot, first.arrived_call, touched_call)
 
     def sent(self) -> int:
-        """Record a call; return how many tokens at the front are as they were in the last call."""
+        """Record a call; return how many tokens at the front are as they were in the last call.
+
+        An item that left and came back at another place counts as changed.
+        """
         first = self.first_change()
         self._changed.clear()
         self.calls += 1

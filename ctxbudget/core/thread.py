@@ -9,12 +9,13 @@ from itertools import count
 from ctxbudget.core.cache import CacheState, pays_off
 from ctxbudget.core.errors import PolicyError, SourceError
 from ctxbudget.core.events import Pruned, Shorten, Shortened
-from ctxbudget.core.store import Slot, Store
+from ctxbudget.core.store import Store
 from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
     FORM_AFTER,
     MAIN,
     NEEDS_WHOLE_GROUPS,
+    ONE_AT_A_TIME,
     Cache,
     Do,
     Item,
@@ -101,11 +102,15 @@ class Thread:
         A summary costs money, so its size is taken to be its limit until the plan is settled.
         """
         taken: list[Operation] = []
-        removed_tokens = gain_tokens = 0
+        leaving: set[str] = set()
+        gain_tokens = 0
         for operation in plan.operations:
             if self._is_enough(plan, gain_tokens):
                 break
-            self._check(plan, operation)
+            problem = self._check(operation, leaving)
+            if problem is not None:
+                raise PolicyError(problem, rule=plan.rule)
+            leaving.update(operation.items)
             if operation.do is Do.SUMMARIZE:
                 tokens = operation.limit_tokens or 0
             else:
@@ -114,11 +119,10 @@ class Thread:
             if operation.items and tokens >= removed:
                 continue
             taken.append(operation)
-            removed_tokens += removed
             gain_tokens += removed - tokens
         if not taken or gain_tokens < plan.min_gain_tokens:
             return []
-        if plan.pays_off and not self._pays(taken, removed_tokens, gain_tokens, at, cache):
+        if plan.pays_off and not self._pays(taken, gain_tokens, at, cache):
             return []
         return taken
 
@@ -127,27 +131,29 @@ class Thread:
             self.store.tokens - gain_tokens <= plan.until_tokens
         )
 
-    def _check(self, plan: Plan, operation: Operation) -> None:
-        store = self.store
-        for name in (*operation.items, *operation.reads):
+    def _check(self, operation: Operation, taken: set[str]) -> str | None:
+        """Return what is wrong with an operation, given what earlier ones of its plan take."""
+        store, items = self.store, operation.items
+        if not items and not operation.reads:
+            return "an operation names no item; name at least one"
+        if operation.do in ONE_AT_A_TIME and len(items) != 1:
+            return f"{operation.do} takes one item at a time"
+        for name in (*items, *operation.reads):
             if name not in store:
-                raise PolicyError(f"item {name!r} is not in the prompt", rule=plan.rule)
-        for name in operation.items:
+                return f"item {name!r} is not in the prompt"
+        if len(set(items)) < len(items) or not taken.isdisjoint(items):
+            return "an item would leave twice; name each once"
+        for name in items:
             if store[name].untouchable:
-                raise PolicyError(
-                    f"item {name!r} is pinned or permanent and may not be touched",
-                    rule=plan.rule,
-                )
-        if operation.do in NEEDS_WHOLE_GROUPS:
-            leaving = set(operation.items)
-            for name in operation.items:
+                return f"item {name!r} is pinned or permanent and may not be touched"
+            if operation.do in NEEDS_WHOLE_GROUPS:
                 group = {entry.item.id for entry in store.leaving_with(name)}
-                if not group or not leaving.issuperset(group):
-                    raise PolicyError(
+                if not group or not group.issubset(items):
+                    return (
                         f"item {name!r} would leave without the rest of its group, or while its "
-                        "tool call waits for the result; take whole groups",
-                        rule=plan.rule,
+                        "tool call waits for the result; take whole groups"
                     )
+        return None
 
     def _removed(self, operation: Operation) -> int:
         return sum(self.store[name].tokens for name in operation.items)
@@ -169,26 +175,27 @@ class Thread:
             self._known_tokens[key] = answer.tokens
         return self._known_tokens[key]
 
-    def _pays(
-        self, taken: list[Operation], removed: int, gain: int, at: float, cache: Cache
-    ) -> bool:
-        slots = (self.store.entry(name).slot for one in taken for name in one.items)
-        first = min(slots, default=None)
+    def _pays(self, taken: list[Operation], gain_tokens: int, at: float, cache: Cache) -> bool:
         return pays_off(
             cache,
-            gain_tokens=gain,
-            rewritten_tokens=max(0, self._cached_after(first) - removed),
+            gain_tokens=gain_tokens,
+            rewritten_tokens=self._rewritten_tokens(taken),
             calls_left=self.calls_left,
             warm=self.cache_state.is_warm(at, self.model, cache),
         )
 
-    def _cached_after(self, slot: Slot | None) -> int:
-        """Return the tokens behind a place that the next call would read from the cache."""
-        if slot is None:
+    def _rewritten_tokens(self, taken: list[Operation]) -> int:
+        """Return the tokens that stay, and that the cache holds behind the first change."""
+        entries = [self.store.entry(name) for one in taken for name in one.items]
+        if not entries:
             return 0
+        first = min(entry.slot for entry in entries)
         changed = self.store.first_change()
-        end = self.store.tokens if changed is None else self.store.tokens_before(changed)
-        return max(0, end - self.store.tokens_before(slot))
+        if changed is not None and changed <= first:
+            return 0
+        cached = self.store.tokens if changed is None else self.store.tokens_before(changed)
+        leaving = sum(e.item.tokens for e in entries if changed is None or e.slot < changed)
+        return cached - self.store.tokens_before(first) - leaving
 
     def _stand_in(self, operation: Operation, tokens: int, numbers: Numbers) -> Item | None:
         if operation.do is Do.DROP:

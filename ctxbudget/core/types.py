@@ -87,6 +87,10 @@ NEEDS_WHOLE_GROUPS = frozenset({Do.DROP, Do.SUMMARIZE, Do.STUB})
 """Operations after which an item is no longer there, so that its group must go with it."""
 
 
+ONE_AT_A_TIME = frozenset({Do.CLEAR, Do.SNIP, Do.DIGEST})
+"""Operations that leave a shorter form of one item."""
+
+
 class Level(StrEnum):
     """How serious a told event is."""
 
@@ -143,6 +147,11 @@ class Item:
     """An artifact whose worker has finished, so that its metadata can be had."""
     superseded: bool = False
     """A later item holds a newer copy of the same source."""
+
+    @property
+    def turn(self) -> str | None:
+        """The turn it is part of: its group, or itself; a summary is part of none."""
+        return None if self.kind is Kind.SUMMARY else self.group or self.id
 
     @property
     def untouchable(self) -> bool:

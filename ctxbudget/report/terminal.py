@@ -86,7 +86,7 @@ COLUMNS = (
         lambda run: _n(run.planned_tokens),
         from_width=70,
     ),
-    _Column("kept", lambda row, run: _kept(row), from_width=96),
+    _Column("kept", lambda row, run: _kept(row), from_width=108),
     _Column("peak", lambda row, run: _n(row.peak_tokens), lambda run: _n(run.peak_tokens)),
     _Column(
         "of budget",

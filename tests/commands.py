@@ -1,0 +1,68 @@
+"""Runs the `ctxbudget` command as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, read as JSON; it must have gone well or failed a gate."""
+        assert self.code in (0, 1), self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The one line that it complained in, without `ctxbudget: error: `."""
+        assert self.code == 2, (self.code, self.out, self.err)
+        assert self.out == ""
+        start, line = "ctxbudget: error: ", self.err.removesuffix("\n")
+        assert "\n" not in line, self.err
+        assert line.startswith(start), self.err
+        return line.removeprefix(start)
+
+
+class Command(Protocol):
+    """Runs the command with arguments."""
+
+    def __call__(self, *arguments: object) -> Ran:
+        """Return what it did."""
+        ...
+
+
+def in_subprocess(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ran:
+    """Return what the command did in a process of its own, with only the given variables added."""
+    plain = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")}
+    done = subprocess.run(
+        [sys.executable, "-m", "ctxbudget", *map(str, arguments)],
+        cwd=cwd,
+        env={**plain, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **(env or {})},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def written(folder: Path, text: str, name: str = "flow.yaml") -> Path:
+    """Return the path of a new file."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path

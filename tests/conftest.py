@@ -1,0 +1,23 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import pytest
+from commands import Command, Ran
+
+from ctxbudget.cli.main import main
+
+
+@pytest.fixture
+def ctxbudget(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return the command, run in this process: the same code as in a shell, a second sooner."""
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main([str(one) for one in arguments])
+        printed = capsys.readouterr()
+        assert isinstance(exited.value.code, int)
+        return Ran(exited.value.code, printed.out, printed.err)
+
+    return run
