@@ -30,23 +30,50 @@ HEADS = {
     "its numbers rest on one. [How to write one](workflows.md) has examples.\n",
     "policy": "# The policy format, field by field\n\n"
     "A policy file is YAML (or JSON): a name and an ordered list of rules.\n"
-    "[How policies work](policies.md) explains the rule language.\n",
+    "[How policies work](policies.md) explains the rule language. In `rules`, `$key` stands for\n"
+    "the param of that name.\n",
 }
+
+KINDS = (
+    "| kind | how it is written |\n|---|---|\n"
+    "| size | `5000` (tokens), or `{text: …}`, `{file: …}`, `{glob: …}` to count |\n"
+    "| limit | `7500` (tokens), `75%`, `0.75`, `30% of window`, `13000 below hard_limit`, "
+    "`{smaller_of: [75%, 150000]}` |\n"
+    "| share | `75%` or `0.75` |\n"
+    "| text | text or a number |\n"
+)
 
 
 def page(kind: str) -> str:
     """Return the reference page of one kind of file as Markdown."""
     schema = MODELS[kind].model_json_schema()
-    sections = [HEADS[kind], _section("The file", schema, level=2)]
-    for name, part in schema.get("$defs", {}).items():
+    parts = schema.get("$defs", {})
+    sections = [HEADS[kind], KINDS, _section("The file", schema)]
+    for name in _by_first_use(schema, parts):
+        part = parts[name]
         if part.get("properties"):
-            sections.append(_section(f"`{name}`", part, level=2))
+            sections.append(_section(name, part))
+        else:
+            values = ", ".join(f"`{value}`" for value in part.get("enum", ()))
+            sections.append(f"## {name}\n\n{part.get('description', '')} One of {values}.\n")
     return "\n".join(sections)
 
 
-def _section(title: str, part: dict[str, Any], *, level: int) -> str:
+def _by_first_use(schema: dict[str, Any], parts: dict[str, Any]) -> list[str]:
+    """Return the names of the parts in the order in which a reader meets them."""
+    names: list[str] = []
+    waiting = [schema["properties"]]
+    while waiting:
+        for name in re.findall(r"#/\$defs/(\w+)", str(waiting.pop(0))):
+            if name not in names:
+                names.append(name)
+                waiting.append(parts[name])
+    return names
+
+
+def _section(title: str, part: dict[str, Any]) -> str:
     required = set(part.get("required", ()))
-    lines = [f"{'#' * level} {title}", "", part.get("description", ""), ""]
+    lines = [f"## {title}", "", part.get("description", ""), ""]
     lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
     for key, field in part["properties"].items():
         default = "**required**" if key in required else _default(field)
@@ -62,21 +89,40 @@ def _default(field: dict[str, Any]) -> str:
 
 def _kind(field: dict[str, Any]) -> str:
     """Return the kinds of value that a field takes, in words."""
+    if field.get("pattern") == r"^\$.":
+        return ""  # a param may stand anywhere in a rule; the page says so once
+    known = _known_kind(field)
+    if known:
+        return known
     if "$ref" in field:
-        return f"`{field['$ref'].rpartition('/')[2]}`"
+        name = field["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
     if "enum" in field:
-        return " \\| ".join(f"`{value}`" for value in field["enum"])
-    if "anyOf" in field:
-        kinds = [_kind(part) for part in field["anyOf"] if part.get("type") != "null"]
-        return " or ".join(dict.fromkeys(kind for kind in kinds if kind))
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    choices = field.get("anyOf") or field.get("oneOf")
+    if choices:
+        kinds = (_kind(one) for one in choices if one.get("type") != "null")
+        found = list(dict.fromkeys(kind for kind in kinds if kind))
+        if len(found) == 2 and found[1] == f"list of {found[0]}":
+            return f"one or a list of {found[0]}"
+        return " or ".join(found)
     if field.get("type") == "array":
         return f"list of {_kind(field.get('items', {})) or 'values'}"
-    if "pattern" in field:
-        return "`75%`" if "below" not in field["pattern"] else "`13000 below window`"
-    kind = field.get("type", "")
-    names = [kind] if isinstance(kind, str) else [one for one in kind if one != "null"]
-    words = {"string": "text", "integer": "whole number", "object": "keys and values"}
-    return " or ".join(words.get(name, name) for name in names)
+    name = str(field.get("type", ""))
+    return {"integer": "whole number", "string": "text", "object": "keys and values"}.get(
+        name, name
+    )
+
+
+def _known_kind(field: dict[str, Any]) -> str:
+    """Return the name of a kind that has many spellings, or nothing."""
+    if field.get("type") == ["string", "integer", "number"]:
+        return "text"
+    text = str(field.get("anyOf", ""))
+    for mark, kind in (("smaller_of", "limit"), ("'glob'", "size"), ("%", "share")):
+        if mark in text and not field.get("items"):
+            return kind
+    return ""
 
 
 def blocks(text: str, language: str) -> list[str]:

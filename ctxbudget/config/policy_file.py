@@ -11,7 +11,6 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -94,24 +93,7 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _allow_params(schema: dict[str, Any]) -> None:
-    """Let editors take `$key` for any value: params are filled in before values are checked."""
-    for key, value in schema["properties"].items():
-        if "$ref" not in value:
-            about = {word: value.pop(word) for word in ("title", "description") if word in value}
-            schema["properties"][key] = {**about, "anyOf": [value, _PARAM_SCHEMA]}
-
-
-_PARAM_SCHEMA = {"type": "string", "pattern": r"^\$."}
-
-
-class _WithParams(Strict):
-    """A part of a rule, where `$key` may stand for any value."""
-
-    model_config = ConfigDict(json_schema_extra=_allow_params)
-
-
-class SelectPart(_WithParams):
+class SelectPart(Strict):
     """Which items a rule takes; every key that is given must hold. Pinned items never match."""
 
     layer: Layers = Field((), description="One layer or several.")
@@ -135,7 +117,7 @@ class SelectPart(_WithParams):
     keep_last_turns: Count = Field(0, description="Leave so many of the newest turns.")
 
 
-class WhenPart(_WithParams):
+class WhenPart(Strict):
     """When a rule acts; every key that is given must hold."""
 
     above: ShareOfBudget | None = Field(None, description="Occupancy is strictly above.")
@@ -147,7 +129,7 @@ class WhenPart(_WithParams):
     pays_off: Flag = Field(False, description="Only if saved reads outweigh the rewritten cache.")
 
 
-class RulePart(_WithParams):
+class RulePart(Strict):
     """One line of a policy."""
 
     name: Name | None = Field(None, description="How reports call it.")
