@@ -135,8 +135,8 @@ def test_the_ladder_needs_a_large_window(ctxbudget: Command, tmp_path: Path) -> 
         r"tokens in a window of 32,000; use a share such as 60%, or a larger window",
         shown,
     )
-    assert ctxbudget("simulate", flow, "--policy", "ladder", "--window", "60k").code == 0
-    shares = "ladder:warn=60%,compact=70%,block=90%"
+    assert ctxbudget("simulate", flow, "--policy", "ladder", "--window", "100k").code == 0
+    shares = "ladder:warn=60%,compact=70%,block=90%,relief=50%"
     assert ctxbudget("simulate", flow, "--policy", shares).code == 0
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxbudget.core.cache import CacheState, pays_off
+from ctxbudget.core.store import Sent
 from ctxbudget.core.types import Cache
 
 Parts: TypeAlias = tuple[int, int, int, int]
@@ -17,38 +18,43 @@ Parts: TypeAlias = tuple[int, int, int, int]
 
 
 def call(
-    state: CacheState, tokens: int, *, same: int = 0, at: float = 0, model: str = "m"
+    state: CacheState, tokens: int, same: int = 0, after: int = 0, at: float = 0, model: str = "m"
 ) -> Parts:
-    one = state.call(at, model=model, cache=Cache(), tokens=tokens, same_prefix_tokens=same)
+    sent = Sent(same_prefix_tokens=same, carried_after_tokens=after)
+    one = state.call(at, model=model, cache=Cache(), tokens=tokens, sent=sent)
     read, write = one.cache_read_tokens, one.cache_write_tokens
     return read, write, one.uncached_tokens, one.rewritten_tokens
 
 
-SECOND_CALLS: dict[str, tuple[int, int, int, float, str, Parts]] = {
-    # the first call's tokens; the second's tokens, those the same at the front, its time and model
-    "appended": (5_000, 7_000, 5_000, 10, "m", (5_000, 2_000, 0, 0)),
-    "nothing_new": (5_000, 5_000, 5_000, 10, "m", (5_000, 0, 0, 0)),
-    "at_the_end_of_its_life": (5_000, 7_000, 5_000, 300, "m", (5_000, 2_000, 0, 0)),
-    "a_moment_too_late": (5_000, 7_000, 5_000, 300.5, "m", (0, 7_000, 0, 0)),
-    "another_model": (5_000, 7_000, 5_000, 10, "n", (0, 7_000, 0, 0)),
-    "removed_from_the_middle": (10_000, 6_000, 2_000, 10, "m", (2_000, 4_000, 0, 4_000)),
-    "removed_from_the_end": (10_000, 6_000, 6_000, 10, "m", (6_000, 0, 0, 0)),
-    "prefix_just_long_enough": (5_000, 5_000, 1_024, 10, "m", (1_024, 3_976, 0, 3_976)),
-    "prefix_just_too_short": (5_000, 5_000, 1_023, 10, "m", (0, 5_000, 0, 5_000)),
-    "nothing_was_cached": (1_023, 3_000, 1_023, 10, "m", (0, 3_000, 0, 0)),
-    "now_too_short_to_cache": (5_000, 900, 900, 10, "m", (0, 0, 900, 900)),
+SECOND_CALLS: dict[str, tuple[int, int, int, int, float, str, Parts]] = {
+    # the first call's tokens; the second's, those the same at the front, those carried behind a
+    # change; its time and model
+    "appended": (5_000, 7_000, 5_000, 0, 10, "m", (5_000, 2_000, 0, 0)),
+    "nothing_new": (5_000, 5_000, 5_000, 0, 10, "m", (5_000, 0, 0, 0)),
+    "at_the_end_of_its_life": (5_000, 7_000, 5_000, 0, 300, "m", (5_000, 2_000, 0, 0)),
+    "a_moment_too_late": (5_000, 7_000, 2_000, 3_000, 300.5, "m", (0, 7_000, 0, 0)),
+    "another_model": (5_000, 7_000, 2_000, 3_000, 10, "n", (0, 7_000, 0, 0)),
+    "removed_from_the_middle": (10_000, 6_000, 2_000, 4_000, 10, "m", (2_000, 4_000, 0, 4_000)),
+    "removed_and_added": (10_000, 10_000, 2_000, 4_000, 10, "m", (2_000, 8_000, 0, 4_000)),
+    "removed_from_the_end": (10_000, 6_000, 6_000, 0, 10, "m", (6_000, 0, 0, 0)),
+    "prefix_just_long_enough": (5_000, 5_000, 1_024, 3_000, 10, "m", (1_024, 3_976, 0, 3_000)),
+    "prefix_just_too_short": (5_000, 5_000, 1_023, 3_000, 10, "m", (0, 5_000, 0, 4_023)),
+    "nothing_was_cached": (1_023, 3_000, 1_023, 0, 10, "m", (0, 3_000, 0, 0)),
+    "now_too_short_to_cache": (5_000, 900, 900, 0, 10, "m", (0, 0, 900, 900)),
 }
 
 
 @pytest.mark.parametrize(
-    ("first", "tokens", "same", "at", "model", "expected"), SECOND_CALLS.values(), ids=SECOND_CALLS
+    ("first", "tokens", "same", "after", "at", "model", "expected"),
+    SECOND_CALLS.values(),
+    ids=SECOND_CALLS,
 )
 def test_a_second_call_reads_the_common_prefix_while_the_cache_is_alive(
-    first: int, tokens: int, same: int, at: float, model: str, expected: Parts
+    first: int, tokens: int, same: int, after: int, at: float, model: str, expected: Parts
 ) -> None:
     state = CacheState()
     call(state, first)
-    assert call(state, tokens, same=same, at=at, model=model) == expected
+    assert call(state, tokens, same, after, at, model) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,17 +81,19 @@ prompts = st.tuples(
     st.sampled_from("mn"),
     st.integers(0, 5_000),
     st.integers(0, 5_000),
+    st.integers(0, 5_000),
 )
 
 
 @given(st.lists(prompts))
 def test_a_split_adds_up_to_the_prompt_and_reads_no_more_than_is_the_same(
-    calls: list[tuple[int, str, int, int]],
+    calls: list[tuple[int, str, int, int, int]],
 ) -> None:
     state, at, before = CacheState(), 0, 0
-    for wait, model, tokens, same in calls:
+    for wait, model, tokens, same, after in calls:
         at, same = at + wait, min(same, before, tokens)
-        read, written, uncached, rewritten = call(state, tokens, same=same, at=at, model=model)
+        after = min(after, before - same, tokens - same)
+        read, written, uncached, rewritten = call(state, tokens, same, after, at, model)
         assert read + written + uncached == tokens
         assert min(read, written, uncached, rewritten) >= 0
         assert read in (0, same)

@@ -110,6 +110,7 @@ TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
         ("a: 1\nb: !!bool maybe\n", 2, "'maybe' is not true or false"),
         ("a: 1\nb: !!int x\n", 2, "'x' is not a whole number"),
         ("a: 1\nb: 1e999\n", 2, "'1e999' is not a finite number"),
+        (f"a: {'9' * 31}\n", 1, "is not a whole number of up to 30 digits"),
         (f"a: 1\nb: {'9' * 5000}\n", 2, "is not a whole number of up to 30 digits"),
         (f"a: {'[' * 41}{']' * 41}\n", 1, TOO_DEEP),
         (f"a: 1\nb: {'[' * 100_000}\n", 2, TOO_DEEP),
@@ -206,6 +207,14 @@ def test_json_is_read_with_tabs_and_escaped_surrogates(tmp_path: Path) -> None:
     found = read_document(path)
     assert found.content == {"a": "😀 / \\ud83d\\ude00", "b": [0.0015]}
     assert found.line_of(("b",)) == 3
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d"', '"\\ude00\\ud83d"', '"\\\\\\\\ud83d\\ude00"'])
+def test_half_a_pair_of_surrogates_is_no_character(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "f.json"
+    path.write_text(f'{{"a": {text}}}')
+    with pytest.raises(ConfigError, match=r"f\.json:1: not YAML: found invalid Unicode character"):
+        read_document(path)
 
 
 VALUES = st.recursive(

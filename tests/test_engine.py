@@ -283,7 +283,7 @@ def test_a_call_reads_what_the_last_one_left_and_writes_the_rest() -> None:
     assert split == [
         (0, 2_000, 0),
         (2_000, 1_000, 0),
-        (2_160, 10, 10),  # the placeholder stands where the cache held the result
+        (2_160, 10, 0),  # the placeholder is new, and nothing stands behind it
         (0, 2_170, 0),  # another model has a cache of its own
         (0, 2_170, 0),  # 301 s later it is gone
     ]

@@ -20,7 +20,7 @@ from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import BudgetExceededError
 from ctxbudget.core.events import Event, ItemAdded, Pruned
 from ctxbudget.core.store import Store
-from ctxbudget.core.types import MAIN, Do, Form, Kind, Layer, Trigger
+from ctxbudget.core.types import Do, Form, Kind, Layer, Trigger
 from ctxbudget.journal import JournalWriter, read_events
 from ctxbudget.session import Session
 from ctxbudget.simulate import measure_for
@@ -187,6 +187,11 @@ class Witness:
         assert held == ledger.budget_tokens
         assert min(ledger.granted.values()) >= 0
 
+    def check_refusal(self, error: BudgetExceededError) -> None:
+        assert error.tokens > error.limit_tokens
+        thread = self.engine.state.threads[error.thread]
+        assert all(item.untouchable for item in thread.store)
+
     def _check_store(self, thread: str, store: Store) -> None:
         there = list(store)
         assert store.tokens == sum(item.tokens for item in there)
@@ -219,15 +224,14 @@ def run(setup: RunSetup) -> str:
     engine = Engine(setup.policy.policy, find_allocator)
     witness, file = Witness(engine), io.StringIO()
     session = Session(engine, source.answer, [JournalWriter(file), witness])
-    try:
+    with suppress(BudgetExceededError):
         for fact in source.facts():
-            session.feed(fact)
+            try:
+                session.feed(fact)
+            except BudgetExceededError as error:
+                witness.check_refusal(error)
+                raise
             witness.check()
-            assert MAIN in engine.state.threads
-    except BudgetExceededError as error:
-        assert error.tokens > error.limit_tokens
-        thread = engine.state.threads[error.thread]
-        assert all(item.untouchable for item in thread.store)
     return file.getvalue()
 
 

@@ -389,10 +389,17 @@ def test_pays_off(calls_left: int, wait_s: float, cache: Cache | None, goes: boo
 
 
 def test_pays_off_always_where_the_prompt_is_too_short_to_be_cached() -> None:
-    world = World(rules(PAYS)).add("x", 1_000, tool="old").add("tail", 23, "assistant").call()
-    assert list(world.reject().prompt()) == ["tail"]
-    world = World(rules(PAYS)).add("x", 1_000, tool="old").add("tail", 24, "assistant").call()
-    assert list(world.reject().prompt()) == ["x", "tail"]
+    for tail, left in ((923, ["tail"]), (924, ["x", "tail"])):  # 1,024 tokens are cached
+        world = World(rules(PAYS)).add("x", 100, tool="old").add("tail", tail, "assistant")
+        assert list(world.call().reject().prompt()) == left
+
+
+def test_beyond_the_declared_calls_as_many_are_expected_again() -> None:
+    """R is the 12 calls so far, so 0.1 · 990 · 12 = 1,188 is more than 1.15 · 1,033."""
+    for calls, left in ((11, ["x", "tail"]), (12, ["tail"])):
+        world = World(rules(PAYS), calls=1).add("x", 1_000, tool="old")
+        world.add("tail", 1_033, "assistant").call(calls)
+        assert list(world.reject().prompt()) == left
 
 
 def test_pays_off_counts_only_what_the_cache_holds() -> None:

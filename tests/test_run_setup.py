@@ -160,6 +160,12 @@ def test_an_option_is_blamed_for_what_it_said(
         set_up(tmp_path, "allocator: dynamic\npolicy: none\nbudget: 50%\n" + PHASES, **overrides)
 
 
+def test_a_file_is_blamed_for_what_an_option_only_brought_up(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        set_up(tmp_path, "name: x\n" + PHASES, allocator="fixed")
+    assert str(raised.value).startswith(f"{tmp_path / 'flow.yaml'}:2: phases: the fixed allocator")
+
+
 @pytest.mark.parametrize(
     ("text", "overrides", "label"),
     [

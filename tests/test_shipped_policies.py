@@ -342,13 +342,28 @@ def test_the_ladders_levels(window: int, warn: int, compact: int, block: int) ->
     }
 
 
-@pytest.mark.parametrize(("window", "warn"), [(32_000, "-21,000"), (53_000, "0")])
-def test_the_ladder_is_refused_where_warn_is_not_above_zero(window: int, warn: str) -> None:
-    with pytest.raises(ConfigError, match=rf"'micro': `when.above` comes to {warn} tokens"):
+@pytest.mark.parametrize("window", [32_000, 53_000, 73_000])
+def test_the_ladder_is_refused_where_a_level_is_not_above_zero(window: int) -> None:
+    """Micro's target lies 73,000 below the window, warn 53,000."""
+    with pytest.raises(ConfigError, match=r"'micro': .* comes to (0|-[0-9,]+) tokens"):
         limits("ladder", window)
-    assert limits("ladder", 53_001)["micro"] == 1
+    assert limits("ladder", 73_001)["micro"] == 20_001
 
 
 def test_the_ladder_takes_shares_instead_on_a_small_window() -> None:
-    spec = "ladder:warn=70% of window,compact=80% of window,block=90% of window"
-    assert list(limits(spec, 32_000).values()) == [22_400, 22_400, 25_600, 28_800]
+    shares = {"warn": 70, "relief": 60, "compact": 80, "block": 90}
+    spec = ",".join(f"{key}={share}% of window" for key, share in shares.items())
+    assert list(limits(f"ladder:{spec}", 32_000).values()) == [22_400, 22_400, 25_600, 28_800]
+
+
+def test_the_ladder_rewrites_the_cache_once_in_eight_turns_of_3000_tokens() -> None:
+    """From 149,000 eight turns of 2,995 lead below 127,000; eight new ones lead above 147,000."""
+    world = World("ladder", window=200_000, calls=100)
+    world.add("prompt", 20_000, "system", layer=Layer.PERMANENT).start("a")
+    acted = []
+    for number in range(1, 101):
+        before = len(world.pruned)
+        world.call().turn(f"t{number}", 480, 2_520, phase="a")
+        if len(world.pruned) > before:
+            acted.append((number, len(world.pruned) - before))
+    assert acted == [(number, 8) for number in range(44, 101, 8)]

@@ -167,6 +167,16 @@ class PolicyFile(Strict):
     )
     rules: tuple[RulePart, ...] = Field((), description="Asked in this order.")
 
+    @model_validator(mode="after")
+    def _check_names(self) -> PolicyFile:
+        names = [rule.name for rule in self.rules if rule.name is not None]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError(
+                    "rule", "two rules are called {name}; names must differ", {"name": shown(name)}
+                )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in_params(cls, value: Any) -> Any:

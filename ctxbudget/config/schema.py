@@ -35,6 +35,6 @@ def _or_param(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a value that may be a param; a part with keys of its own may not."""
     if "$ref" in schema:
         return schema
-    about = {key: schema[key] for key in ("title", "description") if key in schema}
+    about: dict[str, Any] = {key: schema[key] for key in ("title", "description") if key in schema}
     rest = {key: value for key, value in schema.items() if key not in about}
     return {**about, "anyOf": [rest, _PARAM]}

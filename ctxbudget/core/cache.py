@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctxbudget.core.store import Sent
 from ctxbudget.core.types import Cache
 
 
@@ -39,13 +40,11 @@ class CacheState:
             self.cached_tokens > 0 and self.model == model and at - self.last_call_at <= cache.ttl_s
         )
 
-    def call(
-        self, at: float, *, model: str, cache: Cache, tokens: int, same_prefix_tokens: int
-    ) -> Split:
+    def call(self, at: float, *, model: str, cache: Cache, tokens: int, sent: Sent) -> Split:
         """Return how the cache splits a prompt, and remember the call."""
         warm = self.is_warm(at, model, cache)
         held = self.cached_tokens if warm else 0
-        same = min(same_prefix_tokens, held)
+        same = min(sent.same_prefix_tokens, held)
         read = same if same >= cache.min_tokens else 0
         cacheable = tokens >= cache.min_tokens
         self.model, self.last_call_at = model, at
@@ -54,7 +53,7 @@ class CacheState:
             cache_read_tokens=read,
             cache_write_tokens=tokens - read if cacheable else 0,
             uncached_tokens=0 if cacheable else tokens - read,
-            rewritten_tokens=min(held, tokens) - read if warm else 0,
+            rewritten_tokens=same - read + sent.carried_after_tokens if warm else 0,
         )
 
 

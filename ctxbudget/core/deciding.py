@@ -41,7 +41,7 @@ class Deciding:
             dead_phases=state.liveness.dead,
             phase_ages=state.ages,
             fired_at_call=thread.fired_at_call,
-            calls_left=thread.calls_left,
+            calls_left=thread.expected_calls,
         )
         yield from self._carry_out(self.policy(moment), thread, at)
 
@@ -62,7 +62,7 @@ class Deciding:
             limit_tokens=limit,
             thread=thread.name,
         )
-        yield from self._carry_out(fit.plans(thread.store, limit), thread, at)
+        yield from self._carry_out(fit.plans(thread.store, limit), thread, at, is_fit=True)
         if thread.store.tokens > limit:
             left = sorted(thread.store, key=lambda item: (-item.tokens, item.id))
             raise BudgetExceededError(
@@ -88,12 +88,13 @@ class Deciding:
                 yield from self._draw_on_buffer(level, thread, at)
                 yield from self.fire(_TRIGGER_OF[level], thread, at)
 
-    def _carry_out(self, plans: Iterable[Plan], thread: Thread, at: float) -> Steps:
+    def _carry_out(
+        self, plans: Iterable[Plan], thread: Thread, at: float, *, is_fit: bool = False
+    ) -> Steps:
         before = thread.store.tokens
+        cache, numbers = self.state.cache(thread.model), self.state.numbers
         for plan in plans:
-            yield from thread.carry_out(
-                plan, at=at, cache=self.state.cache(thread.model), numbers=self.state.numbers
-            )
+            yield from thread.carry_out(plan, at=at, cache=cache, numbers=numbers, is_fit=is_fit)
         if thread.store.tokens != before:
             yield from self.judge(thread, at)
 

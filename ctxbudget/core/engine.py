@@ -285,7 +285,7 @@ class Engine:
             model=fact.model,
             cache=cache,
             tokens=thread.store.tokens,
-            same_prefix_tokens=thread.store.sent(),
+            sent=thread.store.sent(),
         )
         thread.calls_left = max(0, thread.calls_left - 1)
         yield CallSent(

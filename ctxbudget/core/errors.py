@@ -89,8 +89,8 @@ class BudgetExceededError(CtxBudgetError):
         )
         largest = ", ".join(f"{item} ({size:,})" for item, size in items[:3])
         super().__init__(
-            f"thread {thread!r}: pinned and permanent items alone hold {tokens:,} tokens, "
-            f"the hard limit is {limit_tokens:,}; the largest are {largest}. "
+            f"thread {thread!r}: pinned and permanent items, and calls that wait for a result, alone "
+            f"hold {tokens:,} tokens, the hard limit is {limit_tokens:,}; the largest are {largest}. "
             "Unpin or shorten them, or choose a larger window or a smaller reserve."
         )
 

@@ -12,8 +12,8 @@ RULE = "fit"
 """The name under which these prunes are told."""
 
 SLACK_FRAC = 0.05
-"""The fit aims this share of the hard limit below it, so that the next tool result does not call
-for another one at once: each is a rewrite of the cache."""
+"""A step aims this share of the hard limit below it, so that the next tool result does not call
+for another one at once: each is a rewrite of the cache. A dearer step is not taken for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +52,9 @@ def plans(store: Store, hard_limit_tokens: int) -> Iterator[Plan]:
 
     If they run out before it fits, what is left is untouchable.
     """
-    if store.tokens <= hard_limit_tokens:
-        return
     target = hard_limit_tokens - int(hard_limit_tokens * SLACK_FRAC)
     for step in STEPS:
-        if store.tokens <= target:
+        if store.tokens <= hard_limit_tokens:
             return
         operations = tuple(_operations(store, step, store.tokens - target))
         if operations:

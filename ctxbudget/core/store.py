@@ -69,6 +69,16 @@ class Entry:
         return self.arrived_call == calls and self.item.kind in CONVERSATION
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A prompt against that of the call before it."""
+
+    same_prefix_tokens: int
+    """At the front, as they were."""
+    carried_after_tokens: int
+    """Behind the first change, but carried by the last call as they are."""
+
+
 class Watch:
     """The items that match a filter, kept in prompt order, by last use and by phase.
 
@@ -189,7 +199,7 @@ class Store:
         waits for its result, which would arrive without its call.
         """
         group = tuple(self._entries[member] for member in self.group_of(item))
-        kinds = [entry.item.kind for entry in group]
+        kinds = [entry.item.kind for entry in group if entry.item.group is not None]
         waits = kinds.count(Kind.TOOL_CALL) > kinds.count(Kind.TOOL_RESULT)
         if waits or any(entry.item.untouchable for entry in group):
             return ()
@@ -249,8 +259,14 @@ class Store:
 
         A stand-in that becomes permanent, or replaces nothing, goes to the end of its part. In
         its place it is as old as what stood there, so that age never falls along the prompt.
+
+        Raises:
+            SourceError: the stand-in's id is another item's.
         """
         leaving = sorted((self._entries[item] for item in items), key=lambda entry: entry.slot)
+        leaving_ids = {entry.item.id for entry in leaving}
+        if stand_in is not None and stand_in.id in self and stand_in.id not in leaving_ids:
+            raise SourceError(f"item {stand_in.id!r} is already in the prompt; ids must differ")
         for entry in leaving:
             self._take_out(entry)
             self.shelf.setdefault(entry.item.id, []).append(entry.item)
@@ -264,15 +280,21 @@ class Store:
         touched_call = first.touched_call if is_version else self.calls
         self._insert(stand_in, first.slot, first.arrived_call, touched_call)
 
-    def sent(self) -> int:
-        """Record a call; return how many tokens at the front are as they were in the last call.
+    def sent(self) -> Sent:
+        """Record a call; return how its prompt relates to that of the last call.
 
         An item that left and came back at another place counts as changed.
         """
         first = self.first_change()
+        same = self.tokens if first is None else self.tokens_before(first)
+        fresh = sum(
+            self._entries[content[0]].item.tokens
+            for slot, old in self._changed.items()
+            if (content := self._at_slot.get(slot)) is not None and content != old
+        )
         self._changed.clear()
         self.calls += 1
-        return self.tokens if first is None else self.tokens_before(first)
+        return Sent(same_prefix_tokens=same, carried_after_tokens=self.tokens - same - fresh)
 
     def first_change(self) -> Slot | None:
         """Return the first place that differs from the last call, or None."""

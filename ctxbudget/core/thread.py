@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from ctxbudget.core import contract
 from ctxbudget.core.cache import CacheState, pays_off
 from ctxbudget.core.errors import PolicyError, SourceError
 from ctxbudget.core.events import Pruned, Shorten, Shortened
@@ -14,8 +15,6 @@ from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
     FORM_AFTER,
     MAIN,
-    NEEDS_WHOLE_GROUPS,
-    ONE_AT_A_TIME,
     Cache,
     Do,
     Item,
@@ -38,7 +37,7 @@ class Thread:
     cache_state: CacheState = field(default_factory=CacheState)
     model: str = ""
     calls_left: int = 0
-    """Calls it is expected to make still."""
+    """Of the calls that were declared for it."""
     has_goal: bool = False
     """Whether the user's goal, the first user message, is in it (and pinned)."""
     run_peak_tokens: int = 0
@@ -59,24 +58,26 @@ class Thread:
         return peak
 
     def carry_out(
-        self, plan: Plan, *, at: float, cache: Cache, numbers: Numbers
+        self, plan: Plan, *, at: float, cache: Cache, numbers: Numbers, is_fit: bool = False
     ) -> Generator[Pruned | Shorten, Shortened | None, None]:
         """Carry out a plan, or leave the prompt alone if it is not worth it.
 
-        Yields the effects that ask for sizes and the decisions taken.
+        Yields the effects that ask for sizes and the decisions taken. With `is_fit`, what no call
+        has carried yet may go too.
 
         Raises:
             PolicyError: an operation names what it may not touch, or splits a group.
             SourceError: an effect was not answered with its size.
         """
-        changes = yield from self._worthwhile(plan, at=at, cache=cache)
+        changes = yield from self._worthwhile(plan, at=at, cache=cache, is_fit=is_fit)
         number = 0
         for operation in changes:
-            tokens = yield from self._size(operation, at)
-            removed = self._removed(operation)
-            if operation.items and tokens >= removed:
-                continue  # the answer turned out no shorter than what it would replace
+            answer = yield from self._size(operation, at)
+            tokens = self._left_tokens(operation, answer)
+            if tokens is None:
+                continue  # a summary turned out no shorter than what it would replace
             number = number or next(numbers.plans)
+            removed = self._removed(operation)
             stand_in = self._stand_in(operation, tokens, numbers)
             self.store.replace(operation.items, stand_in)
             self._known_tokens.pop(_key(operation), None)
@@ -95,65 +96,58 @@ class Thread:
             )
 
     def _worthwhile(
-        self, plan: Plan, *, at: float, cache: Cache
+        self, plan: Plan, *, at: float, cache: Cache, is_fit: bool
     ) -> Generator[Shorten, Shortened | None, list[Operation]]:
-        """Return the operations to carry out: none, if the plan's conditions do not hold.
+        """Return the operations to carry out: those of a plan that is not worth it are left out.
 
         A summary costs money, so its size is taken to be its limit until the plan is settled.
         """
         taken: list[Operation] = []
+        moves: list[Operation] = []
         leaving: set[str] = set()
         gain_tokens = 0
         for operation in plan.operations:
             if self._is_enough(plan, gain_tokens):
                 break
-            problem = self._check(operation, leaving)
+            problem = contract.problem(operation, self.store, leaving, is_fit=is_fit)
             if problem is not None:
                 raise PolicyError(problem, rule=plan.rule)
             leaving.update(operation.items)
-            if operation.do is Do.SUMMARIZE:
-                tokens = operation.limit_tokens or 0
-            else:
-                tokens = yield from self._size(operation, at)
-            removed = self._removed(operation)
-            if operation.items and tokens >= removed:
+            is_summary = operation.do is Do.SUMMARIZE
+            asked = operation.limit_tokens or 0
+            tokens = self._left_tokens(
+                operation, asked if is_summary else (yield from self._size(operation, at))
+            )
+            if tokens is None:
                 continue
             taken.append(operation)
-            gain_tokens += removed - tokens
-        if not taken or gain_tokens < plan.min_gain_tokens:
-            return []
+            gain = self._removed(operation) - tokens
+            gain_tokens += gain
+            if operation.do is Do.DIGEST and gain == 0:
+                moves.append(operation)
+        if gain_tokens < plan.min_gain_tokens:
+            return moves
         if plan.pays_off and not self._pays(taken, gain_tokens, at, cache):
-            return []
+            return moves
         return taken
+
+    def _left_tokens(self, operation: Operation, tokens: int) -> int | None:
+        """Return what an operation leaves, given its stand-in's size; None if it is pointless.
+
+        A stand-in that is no shorter is not put in. But an output that is its own metadata still
+        changes its layer, and a summary that reads outputs stands for more than it removes.
+        """
+        removed = self._removed(operation)
+        if tokens < removed or not operation.items or operation.reads:
+            return tokens
+        item = self.store[operation.items[0]]
+        is_move = operation.do is Do.DIGEST and _layer_after(Do.DIGEST, item) is not item.layer
+        return removed if is_move else None
 
     def _is_enough(self, plan: Plan, gain_tokens: int) -> bool:
         return plan.until_tokens is not None and (
             self.store.tokens - gain_tokens <= plan.until_tokens
         )
-
-    def _check(self, operation: Operation, taken: set[str]) -> str | None:
-        """Return what is wrong with an operation, given what earlier ones of its plan take."""
-        store, items = self.store, operation.items
-        if not items and not operation.reads:
-            return "an operation names no item; name at least one"
-        if operation.do in ONE_AT_A_TIME and len(items) != 1:
-            return f"{operation.do} takes one item at a time"
-        for name in (*items, *operation.reads):
-            if name not in store:
-                return f"item {name!r} is not in the prompt"
-        if len(set(items)) < len(items) or not taken.isdisjoint(items):
-            return "an item would leave twice; name each once"
-        for name in items:
-            if store[name].untouchable:
-                return f"item {name!r} is pinned or permanent and may not be touched"
-            if operation.do in NEEDS_WHOLE_GROUPS:
-                group = {entry.item.id for entry in store.leaving_with(name)}
-                if not group or not group.issubset(items):
-                    return (
-                        f"item {name!r} would leave without the rest of its group, or while its "
-                        "tool call waits for the result; take whole groups"
-                    )
-        return None
 
     def _removed(self, operation: Operation) -> int:
         return sum(self.store[name].tokens for name in operation.items)
@@ -175,12 +169,17 @@ class Thread:
             self._known_tokens[key] = answer.tokens
         return self._known_tokens[key]
 
+    @property
+    def expected_calls(self) -> int:
+        """Calls still to come: as declared; once there were more than declared, as many again."""
+        return self.calls_left or self.store.calls
+
     def _pays(self, taken: list[Operation], gain_tokens: int, at: float, cache: Cache) -> bool:
         return pays_off(
             cache,
             gain_tokens=gain_tokens,
             rewritten_tokens=self._rewritten_tokens(taken),
-            calls_left=self.calls_left,
+            calls_left=self.expected_calls,
             warm=self.cache_state.is_warm(at, self.model, cache),
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ctxbudget.core.errors import ConfigError
+
 MAIN = "main"
 """The orchestrator's thread."""
 
@@ -224,6 +226,10 @@ class Limit:
     share_frac: float | None = None
     below_tokens: int | None = None
     of: Base = Base.BUDGET
+
+    def __post_init__(self) -> None:
+        if self.tokens is None and self.share_frac is None and self.below_tokens is None:
+            raise ConfigError("a limit needs tokens, a share or a distance; give one")
 
     def resolve_tokens(self, scale: Scale) -> int:
         """Return the limit in tokens; may be zero or negative where the setting is impossible."""
