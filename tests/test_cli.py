@@ -137,11 +137,22 @@ def test_own_policies_and_allocators_run(ctxbudget: Command, flow: Path) -> None
     assert [phase["allocated_tokens"] for phase in result["phases"]] == [250, 250]
 
 
+def test_a_run_that_only_another_policy_survives(ctxbudget: Command, tmp_path: Path) -> None:
+    lines = [f"- {{id: {n}, output: 600, metadata: 400, metadata_to: permanent}}" for n in range(4)]
+    flow = written(tmp_path, "\n".join(["window: 1000", "phases:", *lines]))
+    assert "hold 1,200 tokens" in ctxbudget("simulate", flow, "--policy", "none").error
+    drop = ["--policy", "own_strategies:drop_outputs"]
+    assert "none" not in ctxbudget("simulate", flow, *drop, "--json").json
+    assert "same run under none" not in ctxbudget("simulate", flow, *drop).out
+
+
 def test_own_code_is_found_in_the_current_folder(tmp_path: Path, flow: Path) -> None:
-    code = "def keep_all(moment):\n    return []\n"
-    written(tmp_path, code, "mine.py")
-    ran = in_subprocess("simulate", flow.name, "--policy", "mine:keep_all", "--json", cwd=tmp_path)
-    assert ran.json["run"]["residual_tokens"] == 600
+    written(tmp_path, "def keep_all(moment):\n    return []\n", "mine.py")
+    (tmp_path / "bin").mkdir()  # as an installed command, whose own folder Python looks in
+    script = written(tmp_path / "bin", "from ctxbudget.cli.main import main\nmain()\n", "ctxb.py")
+    command = [sys.executable, script, "simulate", flow.name, "--policy", "mine:keep_all", "--json"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert json.loads(shown)["run"]["residual_tokens"] == 600
 
 
 def test_a_policy_beside_the_workflow_and_an_inline_one(ctxbudget: Command, tmp_path: Path) -> None:
@@ -325,14 +336,14 @@ def test_a_report_says_what_its_numbers_rest_on(
     assert all(line.startswith(note) for line, note in zip(found, notes, strict=True))
 
 
-@pytest.mark.parametrize("arguments", [["simulate", "naive"], ["simulate", "naive", "--json"]])
-def test_any_encoding_will_do(arguments: list[str], tmp_path: Path) -> None:
-    text = "phases: [{id: 計画 🎉, output: 1}]\n"
-    arguments = [arguments[0], str(written(tmp_path, text)), *arguments[2:]]
-    env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    ran = in_subprocess(*arguments, cwd=tmp_path, env=env)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_any_encoding_will_do(tmp_path: Path, option: list[str], encoding: str) -> None:
+    flow = written(tmp_path, "phases: [{id: 計画 🎉, output: 1}]\n")
+    env = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    ran = in_subprocess("simulate", flow, *option, cwd=tmp_path, env=env)
     assert (ran.code, ran.err) == (0, "")
-    if "--json" in arguments:
+    if option:
         assert ran.json["phases"][0]["id"] == "計画 🎉"
 
 
@@ -433,13 +444,13 @@ def test_a_policy_is_shown(ctxbudget: Command, name: str) -> None:
 
 
 def test_validate_says_what_each_file_holds(ctxbudget: Command, flow: Path) -> None:
-    ran = ctxbudget("validate", flow, "jwt_auth", "ladder", ROOT / "policies" / "none.yaml")
+    ran = ctxbudget("validate", flow, "jwt_auth", "masking", ROOT / "policies" / "none.yaml")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
         f"{flow}: fine, a workflow of 2 phases in 2 waves, 500 tokens of budget, policy moderate",
         "jwt_auth: fine, a workflow of 6 phases in 6 waves, 7,500 tokens of budget, policy "
         "aggressive",
-        "ladder: fine, a policy of 6 rules",
+        "masking: fine, a policy of 1 rule",
         f"{ROOT / 'policies' / 'none.yaml'}: fine, a policy of 0 rules",
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -87,7 +86,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     """Return the exit code, having told on stderr what went wrong."""
     try:
         code = cli.main(arguments, "ctxbudget", standalone_mode=False)
-        sys.stdout.flush()  # here, where a full disk can still be told
     except CtxBudgetError as error:
         complain(str(error))
         return USER_ERROR
@@ -97,13 +95,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         complain("interrupted")
         return INTERRUPTED
-    except (BrokenPipeError, SystemExit):
-        # The reader of our output has gone, as `head` does; click and rich exit upon it.
-        _discard_output()
+    except SystemExit:  # how click and rich end when the reader of our output goes, as `head` does
         return READER_GONE
     except OSError as error:
         complain(f"{error.strerror or error}; free some space or choose another place".lower())
-        _discard_output()
         return USER_ERROR
     return code if isinstance(code, int) else 0
 
@@ -114,9 +109,3 @@ def _with_next_step(error: click.ClickException) -> str:
         joint = "" if message.endswith("?") else ";"
         return f"{message}{joint} see `{error.ctx.command_path} --help`"
     return message
-
-
-def _discard_output() -> None:
-    """Point stdout at nothing, or Python tries, and fails, to write the rest as it exits."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())

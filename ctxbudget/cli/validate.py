@@ -53,11 +53,15 @@ def _check(name: str) -> str:
     simulate(setup, measure_for(loaded))  # finds missing files, and pins that do not fit
     phases, waves = len(setup.graph), len(setup.graph.waves())
     return (
-        f"a workflow of {phases} phases in {waves} waves, "
+        f"a workflow of {_many(phases, 'phase')} in {_many(waves, 'wave')}, "
         f"{setup.start.scale.budget_tokens:,} tokens of budget, policy {setup.policy.label}"
     )
 
 
 def _policy_words(loaded: LoadedPolicy) -> str:
     rules = loaded.as_data.get("rules") or ()
-    return f"a policy of {len(rules)} rules"
+    return f"a policy of {_many(len(rules), 'rule')}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
