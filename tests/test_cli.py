@@ -150,7 +150,15 @@ def test_own_code_is_found_in_the_current_folder(tmp_path: Path, flow: Path) -> 
     written(tmp_path, "def keep_all(moment):\n    return []\n", "mine.py")
     (tmp_path / "bin").mkdir()  # as an installed command, whose own folder Python looks in
     script = written(tmp_path / "bin", "from ctxbudget.cli.main import main\nmain()\n", "ctxb.py")
-    command = [sys.executable, script, "simulate", flow.name, "--policy", "mine:keep_all", "--json"]
+    command = [
+        sys.executable,
+        str(script),
+        "simulate",
+        flow.name,
+        "--policy",
+        "mine:keep_all",
+        "--json",
+    ]
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
     assert json.loads(shown)["run"]["residual_tokens"] == 600
 
