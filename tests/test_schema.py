@@ -23,10 +23,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {kind: json.loads(schema_text(kind)) for ki
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_file_is_what_the_command_prints(ctxbudget: Command, kind: str) -> None:
-    printed = ctxbudget("schema", kind).out
-    file = (FOLDERS[kind] / f"{kind}.schema.json").read_text(encoding="utf-8")
+    printed = json.loads(ctxbudget("schema", kind).out)  # the order of keys is pydantic's own
+    file = json.loads((FOLDERS[kind] / f"{kind}.schema.json").read_text(encoding="utf-8"))
     assert printed == file, "run `make schema`"
-    Draft202012Validator.check_schema(json.loads(printed))
+    Draft202012Validator.check_schema(printed)
 
 
 def test_the_workflow_is_the_default(ctxbudget: Command) -> None:
