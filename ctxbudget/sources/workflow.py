@@ -200,7 +200,7 @@ class WorkflowSource:
         pieces = [piece for size in reads for piece in self.measure.parts(size)]
         for number, piece in enumerate(pieces, 1):
             item = Item(
-                id=f"{name}/reads/{piece.name or number}",
+                id=f"{name}/reads/{number}" + (f" {piece.name}" if piece.name else ""),
                 tokens=piece.tokens,
                 kind=Kind.TOOL_RESULT,
                 phase=phase,
