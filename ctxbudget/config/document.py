@@ -20,7 +20,7 @@ from yaml.constructor import ConstructorError
 from ctxbudget.core.errors import ConfigError
 
 MAX_BYTES = 16_000_000
-"""A workflow of 10,000 phases with agents is about 2 MB."""
+"""A workflow of 10,000 phases with two agents each, as in the benchmark, is about 1 MB."""
 MAX_DEPTH = 40
 MAX_NODES = 2_000_000
 MAX_DIGITS = 30

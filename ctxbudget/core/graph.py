@@ -92,10 +92,6 @@ class Liveness:
             self._bury_if_done(need)
         self._bury_if_done(phase)
 
-    def is_live(self, phase: str | None) -> bool:
-        """Return True unless the phase is finished and nothing unfinished depends on it."""
-        return phase not in self.dead
-
     def _bury_if_done(self, phase: str) -> None:
         if phase in self._finished and self._waiting[phase] == 0:
             self.dead[phase] = None
