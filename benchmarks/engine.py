@@ -21,12 +21,15 @@ from ctxbudget.config.run_setup import set_up_run
 from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.events import (
+    Answered,
     CallStarted,
+    Effect,
     ItemAdded,
     Phase,
     PhaseStarted,
+    Review,
+    Reviewed,
     RunStarted,
-    Shorten,
     Shortened,
 )
 from ctxbudget.core.types import Do, Item, Kind, Scale
@@ -69,7 +72,9 @@ def items_per_second(policy: str, window_tokens: int, items: int) -> float:
     return items / (time.perf_counter() - begin)
 
 
-def _answer(effect: Shorten) -> Shortened:
+def _answer(effect: Effect) -> Answered:
+    if isinstance(effect, Review):
+        return Reviewed(at=effect.at, rule=effect.rule, allowed=True)
     tokens = STAND_IN_TOKENS.get(effect.do, effect.limit_tokens or 100)
     return Shortened(at=effect.at, do=effect.do, items=effect.items, tokens=tokens)
 

@@ -1,52 +1,106 @@
-"""The loop that drives the engine: a fact goes in, its effects are answered, all is told."""
+"""The loop that drives the engine: a fact goes in, its effects are answered, all is told.
+
+`Session` asks the world by calling it, `AsyncSession` by awaiting it; both run the same loop.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import TypeAlias
 
 from ctxbudget.core.engine import Engine
-from ctxbudget.core.events import Effect, Event, Fact, Shorten, Shortened
+from ctxbudget.core.events import Answered, Effect, Event, Fact
 
-Answer: TypeAlias = Callable[[Effect], Shortened]
+Answer: TypeAlias = Callable[[Effect], Answered]
 """The world: performs an effect and says what came of it."""
+
+AsyncAnswer: TypeAlias = Callable[[Effect], Awaitable[Answered]]
 
 Listener: TypeAlias = Callable[[Event], None]
 """Hears every fact, decision and effect, in the order in which they came about."""
+
+
+class Loop:
+    """Feeds facts to an engine and tells listeners what follows. Effects are left to the caller.
+
+    A fact that the engine refuses outright is not told. A listener that raises stops neither the
+    engine nor the other listeners: its error is raised when the fact has been handled.
+    """
+
+    def __init__(self, engine: Engine, listeners: Sequence[Listener] = ()) -> None:
+        self.engine = engine
+        self._listeners = tuple(listeners)
+
+    def feed(self, fact: Fact) -> Generator[Effect, Answered, None]:
+        """Yield the effects of a fact; each wants its answer by `send`."""
+        steps = self.engine.handle(fact)
+        event = next(steps, None)
+        errors = self._tell(fact)
+        while event is not None:
+            errors += self._tell(event)
+            reply: Answered | None = None
+            if isinstance(event, Effect):
+                reply = yield event
+                errors += self._tell(reply)
+            try:
+                event = steps.send(reply)
+            except StopIteration:
+                break
+        if errors:
+            raise errors[0]
+
+    def _tell(self, event: Event) -> list[Exception]:
+        errors = []
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception as error:
+                errors.append(error)
+        return errors
 
 
 class Session:
     """Feeds facts to an engine. Live, simulate and replay differ only in where facts come from."""
 
     def __init__(self, engine: Engine, answer: Answer, listeners: Sequence[Listener] = ()) -> None:
-        self._engine = engine
+        self._loop = Loop(engine, listeners)
         self._answer = answer
-        self._listeners = tuple(listeners)
 
     def feed(self, fact: Fact) -> None:
         """Handle a fact and all that follows from it.
 
-        Listeners hear the fact first, then what follows. Errors are those of `Engine.handle`.
+        Listeners hear the fact first, then what follows. Errors are those of `Engine.handle`, of
+        the world, and of listeners.
         """
-        self._tell(fact)
-        steps = self._engine.handle(fact)
-        reply: Shortened | None = None
-        while True:
+        effects = self._loop.feed(fact)
+        effect = next(effects, None)
+        while effect is not None:
             try:
-                event = steps.send(reply)
+                effect = effects.send(self._answer(effect))
             except StopIteration:
                 return
-            self._tell(event)
-            reply = None
-            if isinstance(event, Shorten):
-                reply = self._answer(event)
-                self._tell(reply)
 
     def run(self, facts: Iterable[Fact]) -> None:
         """Feed all facts in order."""
         for fact in facts:
             self.feed(fact)
 
-    def _tell(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
+
+class AsyncSession:
+    """The same for a world that has to be awaited. One fact at a time: the caller sees to it."""
+
+    def __init__(
+        self, engine: Engine, answer: AsyncAnswer, listeners: Sequence[Listener] = ()
+    ) -> None:
+        self._loop = Loop(engine, listeners)
+        self._answer = answer
+
+    async def feed(self, fact: Fact) -> None:
+        """Handle a fact and all that follows from it, as `Session.feed` does."""
+        effects = self._loop.feed(fact)
+        effect = next(effects, None)
+        while effect is not None:
+            try:
+                effect = effects.send(await self._answer(effect))
+            except StopIteration:
+                return

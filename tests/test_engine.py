@@ -14,7 +14,9 @@ from ctxbudget.core.events import (
     AgentFinished,
     Allocated,
     AllocatorSpec,
+    Answered,
     CallSent,
+    Effect,
     Event,
     HeadroomShared,
     ItemAdded,
@@ -25,7 +27,6 @@ from ctxbudget.core.events import (
     Quota,
     RunStarted,
     Seeded,
-    Shorten,
     Shortened,
     ThreadClosed,
     Thresholds,
@@ -73,7 +74,7 @@ def test_nothing_comes_before_the_beginning() -> None:
 def test_an_answer_to_another_question_is_refused() -> None:
     world = World(rules({"on": "before_call", "do": "clear"}))
     world.session = Session(
-        world.engine, lambda effect: Shortened(at=0, do=effect.do, items=("other",), tokens=1)
+        world.engine, lambda effect: Shortened(at=0, do=Do.CLEAR, items=("other",), tokens=1)
     )
     with pytest.raises(SourceError, match="asked for clear of"):
         world.add("r", 100, "artifact").call()
@@ -132,7 +133,7 @@ class Run:
         self.session = Session(engine, self._answer, [self.events.append])
         self.session.feed(start)
 
-    def _answer(self, effect: Shorten) -> Shortened:
+    def _answer(self, effect: Effect) -> Answered:
         return pytest.fail(f"nothing to ask: {effect}")
 
     def phase(self, name: str, *sizes: int, layer: Layer = Layer.TRANSIENT) -> Run:

@@ -119,8 +119,9 @@ def test_what_is_lost_and_what_is_not(items: list[Item], expected: list[str]) ->
 
 
 def test_plans_are_made_only_over_the_limit() -> None:
-    store = World(RulePolicy(name="none", rules=())).add("r", 100).store()
-    assert [len(list(fit.plans(store, limit))) > 0 for limit in (99, 100, 101)] == [
+    world = World(RulePolicy(name="none", rules=())).add("r", 100)
+    thread = world.engine.state.main
+    assert [len(list(fit.plans(thread, limit))) > 0 for limit in (99, 100, 101)] == [
         True,
         False,
         False,

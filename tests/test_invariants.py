@@ -210,7 +210,7 @@ class Witness:
 
     def _check_pairs(self, store: Store, ids: set[str]) -> None:
         groups: defaultdict[str, set[str]] = defaultdict(set)
-        for item in [*store, *(old[0] for old in store.shelf.values())]:
+        for item in [*store, *(old[0].item for old in store.shelf.values())]:
             if item.group is not None:
                 groups[item.group].add(item.id)
         for members in groups.values():

@@ -125,7 +125,7 @@ def test_an_operation_leaves(
     assert prune.net_tokens == net
     assert world.tokens == prune.occupancy_tokens == 4_160 - net
     assert sum(world.store().layer_tokens.values()) == world.tokens
-    shelf = {name: [one.tokens for one in items] for name, items in world.store().shelf.items()}
+    shelf = {name: [one.item.tokens for one in left] for name, left in world.store().shelf.items()}
     assert shelf == {name: [PROMPT[name]] for name in operation.items}
 
 
@@ -154,7 +154,9 @@ def test_versions_count_up_and_the_shelf_keeps_each() -> None:
         op("drop", "x"),
     )
     assert [prune.net_tokens for prune in world.pruned] == [500, 400, 90, 5, 5]
-    shelf = [(one.version, one.form.value, one.tokens) for one in world.store().shelf["x"]]
+    shelf = [
+        (one.item.version, one.item.form.value, one.item.tokens) for one in world.store().shelf["x"]
+    ]
     assert shelf == [
         (0, "whole", 1_000),
         (1, "snip", 500),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ctxbudget.core.errors import SourceError
-from ctxbudget.core.store import Filter, Store
+from ctxbudget.core.store import Store
 from ctxbudget.core.types import Form, Item, Kind, Layer
+from ctxbudget.core.watch import Filter
 
 Change: TypeAlias = Callable[[Store], object]
 
@@ -122,7 +123,9 @@ def test_the_shelf_keeps_every_version_that_left_oldest_first() -> None:
     store.replace(["a"], versions[1])
     store.update(replace(store["b"], ready=True))
     store.replace(["a"], None)
-    assert store.shelf == {"a": versions}
+    assert {name: [one.item for one in left] for name, left in store.shelf.items()} == {
+        "a": versions
+    }
 
 
 def test_an_id_that_is_in_the_prompt_is_refused_and_one_that_left_is_not() -> None:
@@ -293,7 +296,7 @@ any_item = st.builds(
     st.just(""),
     st.integers(0, 50),
     layer=st.sampled_from(Layer),
-    kind=st.sampled_from((Kind.USER, Kind.TOOL_RESULT, Kind.ARTIFACT)),
+    kind=st.sampled_from((Kind.USER, Kind.TOOL_RESULT, Kind.ARTIFACT, Kind.SYSTEM, Kind.TOOLS)),
     phase=st.sampled_from((None, "a", "b")),
     group=st.sampled_from((None, "g", "h")),
     tool=st.sampled_from((None, "read")),
@@ -319,22 +322,30 @@ occupied = precondition(lambda machine: bool(machine.prompt()))
 
 
 class AgainstPlainLists(RuleBasedStateMachine):
-    """Does to a store and to two plain lists the same, and compares all there is to see."""
+    """Does to a store and to plain lists the same, and compares all there is to see."""
 
     def __init__(self) -> None:
         super().__init__()
         self.store, self.numbers = Store(), count(1)
-        self.rows: tuple[list[Held], list[Held]] = ([], [])
+        self.rows: tuple[list[Held], ...] = ([], [], [], [])
         self.shelf: dict[str, list[Item]] = {}
         self.latest: dict[str, str] = {}
         self.carried: list[tuple[str, int]] = []
         self.calls = self.peak = 0
 
     def prompt(self) -> list[Held]:
-        return self.rows[0] + self.rows[1]
+        return [held for row in self.rows for held in row]
+
+    def row(self, one: Item) -> list[Held]:
+        """Tools come first, then the permanent system prompt, what else is permanent, the rest."""
+        if one.kind is Kind.TOOLS:
+            return self.rows[0]
+        if one.layer is Layer.PERMANENT:
+            return self.rows[1 if one.kind is Kind.SYSTEM else 2]
+        return self.rows[3]
 
     def end_of(self, one: Item) -> None:
-        self.rows[one.layer is not Layer.PERMANENT].append(Held(one, self.calls, self.calls))
+        self.row(one).append(Held(one, self.calls, self.calls))
 
     def pick(self, draw: st.DataObject) -> Held:
         return draw.draw(st.sampled_from(self.prompt()))
@@ -374,7 +385,7 @@ class AgainstPlainLists(RuleBasedStateMachine):
         taken = [held for held in self.prompt() if held.item.id in leaving]
         for held in taken:
             self.shelf.setdefault(held.item.id, []).append(held.item)
-        row = self.rows[bool(new and new.layer is not Layer.PERMANENT)]
+        row = self.rows[3] if new is None else self.row(new)
         if new is not None and (not taken or taken[0] not in row):
             self.end_of(new)
         elif new is not None:
@@ -421,7 +432,7 @@ class AgainstPlainLists(RuleBasedStateMachine):
         found = [Held(entry.item, entry.arrived_call, entry.touched_call) for entry in entries]
         assert found == self.prompt()
         assert [entry.slot for entry in entries] == sorted(entry.slot for entry in entries)
-        arrivals = [held.arrived for held in self.rows[1]]
+        arrivals = [held.arrived for held in self.rows[3]]
         assert arrivals == sorted(arrivals)
 
     @invariant()
@@ -441,7 +452,8 @@ class AgainstPlainLists(RuleBasedStateMachine):
 
     @invariant()
     def all_that_left_is_on_the_shelf_and_the_untouchable_are_known(self) -> None:
-        assert self.store.shelf == self.shelf
+        left = {name: [one.item for one in them] for name, them in self.store.shelf.items()}
+        assert left == self.shelf
         untouchable = {held.item.id for held in self.prompt() if held.item.untouchable}
         assert {one.id for one in self.store.untouchable()} == untouchable
 

@@ -11,8 +11,11 @@ from ctxbudget.core.events import (
     AgentFinished,
     AgentStarted,
     AllocatorSpec,
+    Answered,
+    CallAnswered,
     CallSent,
     CallStarted,
+    Effect,
     Event,
     Fact,
     ItemAdded,
@@ -22,11 +25,14 @@ from ctxbudget.core.events import (
     PhaseStarted,
     Pruned,
     Rejected,
+    RestoreAsked,
+    Review,
+    Reviewed,
     RunFinished,
     RunStarted,
-    Shorten,
     Shortened,
     Told,
+    UndoAsked,
     WaveFinished,
     WaveStarted,
 )
@@ -84,6 +90,7 @@ class World:
         self.at = 0.0
         self.events: list[Event] = []
         self.sizes: dict[tuple[Do, str], int] = {}
+        self.verdicts: dict[str, str] = {}
         self.engine = Engine(policy_of(policy))
         self.session = Session(self.engine, self._answer, [self.events.append])
         graph = phases or {"a": ()}
@@ -110,14 +117,33 @@ class World:
             )
         )
 
-    def _answer(self, effect: Shorten) -> Shortened:
+    def _answer(self, effect: Effect) -> Answered:
+        if isinstance(effect, Review):
+            return self.review(effect)
         usual = {Do.CLEAR: 10, Do.STUB: 5, Do.DIGEST: 100}.get(effect.do, effect.limit_tokens or 0)
         tokens = self.sizes.get((effect.do, effect.items[0]), usual)
         return Shortened(
             at=effect.at, do=effect.do, items=effect.items, tokens=tokens, thread=effect.thread
         )
 
+    def review(self, review: Review) -> Reviewed:
+        """Answer a review by `verdicts`, in which a rule that is not named is allowed."""
+        reason = self.verdicts.get(review.rule, "")
+        return Reviewed(at=review.at, rule=review.rule, allowed=not reason, reason=reason)
+
     # ---- facts
+
+    def answered(self, tokens: int, thread: str = MAIN, **fields: Any) -> World:
+        """Let the provider report the size of the last prompt."""
+        return self.feed(CallAnswered(at=self.at, uncached_tokens=tokens, thread=thread, **fields))
+
+    def restore(self, name: str, thread: str = MAIN, *, pin: bool = False) -> World:
+        """Ask for an item back."""
+        return self.feed(RestoreAsked(at=self.at, item=name, thread=thread, pin=pin))
+
+    def undo(self, plan: int | None = None, thread: str = MAIN) -> World:
+        """Ask for a plan to be reversed."""
+        return self.feed(UndoAsked(at=self.at, plan=plan, thread=thread))
 
     def feed(self, *facts: Fact) -> World:
         """Feed facts and return the world, so that facts can be chained."""
@@ -185,9 +211,9 @@ class World:
             AgentFinished(at=self.at, phase=phase, wave=wave, agent="x", delivered=delivered)
         )
 
-    def reject(self, thread: str = MAIN) -> World:
+    def reject(self, thread: str = MAIN, limit_tokens: int | None = 10**9) -> World:
         """Let the provider refuse the prompt."""
-        return self.feed(Rejected(at=self.at, thread=thread))
+        return self.feed(Rejected(at=self.at, thread=thread, limit_tokens=limit_tokens))
 
     def end_run(self) -> World:
         """Finish the run."""

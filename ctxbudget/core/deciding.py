@@ -8,14 +8,20 @@ from typing import TypeAlias
 
 from ctxbudget.core import fit
 from ctxbudget.core.errors import BudgetExceededError
-from ctxbudget.core.events import Decision, Effect, Shortened, Told
+from ctxbudget.core.events import Answered, Decision, Effect, Pruned, Thrashing, Told
 from ctxbudget.core.policy import Moment, Policy
+from ctxbudget.core.returning import Return
 from ctxbudget.core.run_state import RunState
 from ctxbudget.core.thread import Thread
-from ctxbudget.core.types import MAIN, Level, Plan, Trigger
+from ctxbudget.core.types import MAIN, Do, Level, Plan, Trigger
 
-Steps: TypeAlias = Generator[Decision | Effect, Shortened | None, None]
+Steps: TypeAlias = Generator[Decision | Effect, Answered | None, None]
 """What handling a fact yields: decisions to record, effects to answer."""
+
+UNDER_PRESSURE = frozenset(
+    {Trigger.ITEM_ADDED, Trigger.BEFORE_CALL, Trigger.WARN, Trigger.CRITICAL, Trigger.REJECTED}
+)
+"""Triggers upon which a summary is written because the prompt is full, not because work is done."""
 
 _TRIGGER_OF = {Level.WARN: Trigger.WARN, Level.CRITICAL: Trigger.CRITICAL}
 
@@ -42,8 +48,19 @@ class Deciding:
             phase_ages=state.ages,
             fired_at_call=thread.fired_at_call,
             calls_left=thread.expected_calls,
+            extra_tokens=thread.gauge.extra_tokens,
         )
-        yield from self._carry_out(self.policy(moment), thread, at)
+        carried_out = self._carry_out(self.policy(moment), thread, at)
+        if trigger not in UNDER_PRESSURE:
+            yield from carried_out
+            return
+        is_compacted = yield from self._noting_compaction(carried_out)
+        if is_compacted and thread.compacted():
+            filler = thread.growth.largest
+            if filler is not None:
+                yield Thrashing(at=at, item=filler.id, tokens=filler.tokens, thread=thread.name)
+        if is_compacted:
+            thread.growth.largest = None
 
     def fit(self, thread: Thread, at: float) -> Steps:
         """Tell if the prompt is over the hard limit, and make it fit.
@@ -52,25 +69,37 @@ class Deciding:
             BudgetExceededError: what may not be touched does not fit.
         """
         limit = thread.scale.hard_limit_tokens
-        if thread.store.tokens <= limit:
+        if thread.occupancy_tokens <= limit:
             return
         yield Told(
             at=at,
             level=Level.OVERFLOW,
             scope=thread.scope,
-            tokens=thread.store.tokens,
+            tokens=thread.occupancy_tokens,
             limit_tokens=limit,
             thread=thread.name,
         )
-        yield from self._carry_out(fit.plans(thread.store, limit), thread, at, is_fit=True)
-        if thread.store.tokens > limit:
-            left = sorted(thread.store, key=lambda item: (-item.tokens, item.id))
-            raise BudgetExceededError(
-                thread=thread.name,
-                tokens=thread.store.tokens,
-                limit_tokens=limit,
-                items=tuple((item.id, item.tokens) for item in left),
+        yield from self._carry_out(fit.plans(thread, limit), thread, at, is_fit=True)
+        if thread.occupancy_tokens > limit:
+            raise _too_large(thread, thread.occupancy_tokens)
+
+    def make_room(self, thread: Thread, back: Return, at: float) -> Steps:
+        """Make what is to come back fit the hard limit, at the cost of other items.
+
+        Raises:
+            BudgetExceededError: it cannot fit; nothing has been pruned then.
+        """
+        limit = thread.scale.hard_limit_tokens
+        room = limit - back.gained_tokens
+        if thread.occupancy_tokens <= room:
+            return
+        if _least_tokens(thread, back) > room:
+            raise _too_large(
+                thread,
+                _least_tokens(thread, back) + back.gained_tokens,
+                f"{back.gained_tokens:,} tokens are to come back, but with them ",
             )
+        yield from self._carry_out(fit.plans(thread, room, back.ids), thread, at, is_fit=True)
 
     def judge(self, thread: Thread, at: float) -> Steps:
         """Tell the levels crossed just now, and let the policy act upon each."""
@@ -87,6 +116,20 @@ class Deciding:
                 )
                 yield from self._draw_on_buffer(level, thread, at)
                 yield from self.fire(_TRIGGER_OF[level], thread, at)
+
+    def _noting_compaction(
+        self, steps: Steps
+    ) -> Generator[Decision | Effect, Answered | None, bool]:
+        """Pass steps on; return True if a summary replaced items."""
+        is_compacted, reply = False, None
+        while True:
+            try:
+                event = steps.send(reply)
+            except StopIteration:
+                return is_compacted
+            if isinstance(event, Pruned) and event.do is Do.SUMMARIZE and event.items:
+                is_compacted = True
+            reply = yield event
 
     def _carry_out(
         self, plans: Iterable[Plan], thread: Thread, at: float, *, is_fit: bool = False
@@ -106,3 +149,24 @@ class Deciding:
         change = state.ledger.draw(state.phase, lack, level)
         if change is not None:
             yield state.allocated(at, state.phase, change)
+
+
+def _least_tokens(thread: Thread, back: Return) -> int:
+    """Return what would stay if all went that may go."""
+    staying = sum(
+        entry.item.tokens
+        for entry in thread.store.entries()
+        if entry.item.id in back.ids or not thread.store.leaving_with(entry.item.id)
+    )
+    return staying + thread.gauge.extra_tokens
+
+
+def _too_large(thread: Thread, tokens: int, wanted: str = "") -> BudgetExceededError:
+    left = sorted(thread.store, key=lambda item: (-item.tokens, item.id))
+    return BudgetExceededError(
+        thread=thread.name,
+        tokens=tokens,
+        limit_tokens=thread.scale.hard_limit_tokens,
+        items=tuple((item.id, item.tokens) for item in left),
+        wanted=wanted,
+    )

@@ -13,18 +13,27 @@ from ctxbudget.core.allocation import ALLOCATORS, Allocator
 from ctxbudget.core.deciding import Deciding, Steps
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import (
+    Activated,
     AgentFinished,
     AgentStarted,
+    CallAnswered,
     CallSent,
     CallStarted,
     Fact,
     HeadroomShared,
+    Injected,
     ItemAdded,
     ItemTouched,
     PhaseClosed,
     PhaseFinished,
     PhaseStarted,
+    PromptCounted,
+    Pruned,
+    Registered,
     Rejected,
+    RestoreAsked,
+    Restored,
+    Reviewed,
     RunClosed,
     RunFinished,
     RunStarted,
@@ -32,17 +41,25 @@ from ctxbudget.core.events import (
     Shortened,
     ThreadClosed,
     Told,
+    UndoAsked,
     WaveClosed,
     WaveFinished,
     WaveStarted,
 )
 from ctxbudget.core.policy import Policy
+from ctxbudget.core.returning import Return, bring_back, return_of_item, return_of_plan
 from ctxbudget.core.run_state import RunState, open_run
-from ctxbudget.core.store import Filter
-from ctxbudget.core.types import Item, Kind, Layer, Level, Trigger
+from ctxbudget.core.thread import Thread
+from ctxbudget.core.types import MAIN, Do, Item, Kind, Layer, Level, Trigger
+from ctxbudget.core.watch import Filter
 
 HANDED_DOWN = Filter(layers=(Layer.TRANSIENT, Layer.METADATA), kinds=(Kind.ARTIFACT, Kind.SUMMARY))
 """What an agent gets of the phases it depends on, in the form in which it stands."""
+
+THINKING = Filter(kinds=(Kind.THINKING,))
+
+SHARE_AFTER_REJECTION_FRAC = 0.8
+"""Of the occupancy at which a provider refused a prompt without saying its limit."""
 
 
 class Engine:
@@ -68,8 +85,14 @@ class Engine:
             AgentStarted: self._agent_started,
             ItemAdded: self._item_added,
             ItemTouched: self._item_touched,
+            Registered: self._registered,
+            Activated: self._activated,
             CallStarted: self._call_started,
+            CallAnswered: self._call_answered,
+            PromptCounted: self._prompt_counted,
             Rejected: self._rejected,
+            RestoreAsked: self._restore_asked,
+            UndoAsked: self._undo_asked,
             AgentFinished: self._agent_finished,
             WaveFinished: self._wave_finished,
             PhaseFinished: self._phase_finished,
@@ -84,8 +107,8 @@ class Engine:
             PolicyError: the policy broke its contract.
             BudgetExceededError: what may not be touched does not fit the hard limit.
         """
-        if isinstance(fact, Shortened):
-            raise SourceError("a size that nobody asked for", at=fact.at)
+        if isinstance(fact, Shortened | Reviewed):
+            raise SourceError("an answer to what nobody asked", at=fact.at)
         if (self._state is None) is not isinstance(fact, RunStarted):
             raise SourceError("a run begins with exactly one run_started", at=fact.at)
         return self._handlers[type(fact)](fact)
@@ -128,7 +151,7 @@ class Engine:
         state.wave = fact.wave
         agents = len(fact.agents)
         if agents > 1:
-            headroom = max(0, state.main.scale.budget_tokens - state.main.store.tokens)
+            headroom = max(0, state.main.scale.budget_tokens - state.main.occupancy_tokens)
             yield HeadroomShared(
                 at=fact.at,
                 phase=fact.phase,
@@ -154,9 +177,29 @@ class Engine:
         if fact.phase != state.phase:
             raise SourceError(f"phase {fact.phase!r} finished but is not running", at=fact.at)
         state.liveness.finish(fact.phase)
+        yield from self._take_back_injected(fact)
         yield from self._deciding.fire(Trigger.PHASE_FINISHED, state.main, fact.at)
         state.unwatch_phase()
         yield from self._close_account(fact)
+
+    def _take_back_injected(self, fact: PhaseFinished) -> Steps:
+        """Take out what was put in because the phase needed it."""
+        state = self.state
+        here = state.main.store
+        names = tuple(one for one in state.shelf.leaving(MAIN, fact.phase) if one in here)
+        if not names:
+            return
+        number, removed = state.main.drop(names, state.numbers)
+        yield Pruned(
+            at=fact.at,
+            rule="injected",
+            reason="the phase that needed it is over",
+            do=Do.DROP,
+            items=names,
+            removed_tokens=removed,
+            occupancy_tokens=here.tokens,
+            plan=number,
+        )
 
     def _close_account(self, fact: PhaseFinished) -> Steps:
         """Settle what a phase kept against its grant."""
@@ -212,6 +255,7 @@ class Engine:
         seeds = list(self._seeds(phase.id, phase.after, fact.wave))
         for item in seeds:
             thread.store.add(item)
+            thread.gauge.came(item)
         yield Seeded(
             at=fact.at,
             thread=fact.thread,
@@ -260,9 +304,29 @@ class Engine:
         item = fact.item
         if item.kind is Kind.USER and not thread.has_goal:
             item, thread.has_goal = replace(item, pinned=True), True
-        thread.store.add(item)
+        thread.add(item)
         yield from self._deciding.judge(thread, fact.at)
         yield from self._deciding.fire(Trigger.ITEM_ADDED, thread, fact.at)
+        if item.kind is Kind.TOOL_CALL and item.tool is not None:
+            for one in self.state.shelf.activated_by(item.tool):
+                yield from self._inject(one, thread, item.tool, fact.at)
+
+    def _registered(self, fact: Registered) -> Steps:
+        self.state.shelf.register(fact.item, fact.activated_by, fact.at)
+        yield from ()
+
+    def _activated(self, fact: Activated) -> Steps:
+        thread = self.state.known_thread(fact.thread, fact.at)
+        item = self.state.shelf.find(fact.item, fact.at)
+        yield from self._inject(item, thread, "asked for", fact.at)
+
+    def _inject(self, item: Item, thread: Thread, by: str, at: float) -> Steps:
+        taken = self.state.shelf.take(item, thread.name, self.state.phase)
+        if taken is None or taken.id in thread.store:
+            return
+        thread.add(taken)
+        yield Injected(at=at, item=taken, by=by, thread=thread.name)
+        yield from self._deciding.judge(thread, at)
 
     def _item_touched(self, fact: ItemTouched) -> Steps:
         store = self.state.known_thread(fact.thread, fact.at).store
@@ -273,6 +337,7 @@ class Engine:
 
     def _call_started(self, fact: CallStarted) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
+        self.state.spending.check(self.state.phase)
         thread.model = fact.model
         cache = self.state.cache(fact.model)
         cached = thread.cache_state
@@ -280,6 +345,7 @@ class Engine:
             yield from self._deciding.fire(Trigger.CACHE_COLD, thread, fact.at)
         yield from self._deciding.fire(Trigger.BEFORE_CALL, thread, fact.at)
         yield from self._deciding.fit(thread, fact.at)
+        yield from self._strip_thinking(thread, fact.at)
         split = cached.call(
             fact.at,
             model=fact.model,
@@ -287,6 +353,8 @@ class Engine:
             tokens=thread.store.tokens,
             sent=thread.store.sent(),
         )
+        thread.growth.called()
+        thread.gauge.sent(thread.store.tokens, thread.store.calls)
         thread.calls_left = max(0, thread.calls_left - 1)
         yield CallSent(
             at=fact.at,
@@ -300,7 +368,95 @@ class Engine:
             thread=thread.name,
         )
 
+    def _strip_thinking(self, thread: Thread, at: float) -> Steps:
+        """Take out thinking that stands behind an edit: providers bind it to what was before it."""
+        edited = thread.store.edited
+        if edited is None or not self.state.start.strips_thinking:
+            return
+        bound = thread.store.matching(THINKING).behind(edited)
+        if not bound:
+            return
+        names = tuple(entry.item.id for entry in bound)
+        number, removed = thread.drop(names, self.state.numbers)
+        yield Pruned(
+            at=at,
+            rule="thinking",
+            reason="what it was bound to has changed, so the provider would refuse it",
+            do=Do.DROP,
+            items=names,
+            removed_tokens=removed,
+            occupancy_tokens=thread.store.tokens,
+            plan=number,
+            thread=thread.name,
+        )
+
+    def _call_answered(self, fact: CallAnswered) -> Steps:
+        state = self.state
+        thread = state.known_thread(fact.thread, fact.at)
+        thread.gauge.answered(fact.prompt_tokens)
+        price = state.start.prices.get(fact.model)
+        if price is not None:
+            usd = price.cost_usd(
+                uncached_tokens=fact.uncached_tokens,
+                cache_read_tokens=fact.cache_read_tokens,
+                cache_write_tokens=fact.cache_write_tokens,
+                output_tokens=fact.output_tokens,
+            )
+            yield from state.spending.spend(usd, state.phase, fact.at)
+        yield from self._deciding.judge(thread, fact.at)
+
+    def _prompt_counted(self, fact: PromptCounted) -> Steps:
+        thread = self.state.known_thread(fact.thread, fact.at)
+        thread.gauge.counted(fact.tokens, thread.store.tokens, thread.store.calls)
+        yield from self._deciding.judge(thread, fact.at)
+
     def _rejected(self, fact: Rejected) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
+        self._learn_limit(thread, fact)
         yield from self._deciding.fire(Trigger.REJECTED, thread, fact.at)
         yield from self._deciding.fit(thread, fact.at)
+
+    def _learn_limit(self, thread: Thread, fact: Rejected) -> None:
+        """Take the provider's numbers for true; without any, ask for less than what was sent."""
+        if fact.tokens is not None:
+            thread.gauge.counted(fact.tokens, thread.store.tokens, thread.store.calls)
+        limit = fact.limit_tokens
+        if limit is None:
+            limit = int(thread.occupancy_tokens * SHARE_AFTER_REJECTION_FRAC)
+        scale = thread.scale
+        if limit < scale.hard_limit_tokens:
+            thread.scale = replace(
+                scale,
+                window_tokens=limit + scale.reserve_tokens,
+                budget_tokens=min(scale.budget_tokens, limit),
+            )
+
+    # ---- what comes back
+
+    def _restore_asked(self, fact: RestoreAsked) -> Steps:
+        thread = self.state.known_thread(fact.thread, fact.at)
+        back = return_of_item(thread, fact.item, self.state.main)
+        yield from self._bring_back(thread, back, fact.at, pin=fact.pin)
+
+    def _undo_asked(self, fact: UndoAsked) -> Steps:
+        thread = self.state.known_thread(fact.thread, fact.at)
+        number, back = return_of_plan(thread, fact.plan)
+        yield from self._bring_back(thread, back, fact.at, plan=number)
+        del thread.plans[number]
+
+    def _bring_back(
+        self, thread: Thread, back: Return, at: float, *, plan: int | None = None, pin: bool = False
+    ) -> Steps:
+        yield from self._deciding.make_room(thread, back, at)
+        items = bring_back(thread, back, pin=pin)
+        yield Restored(
+            at=at,
+            items=items,
+            removed=back.removed,
+            gained_tokens=back.gained_tokens,
+            rewritten_tokens=back.rewritten_tokens,
+            occupancy_tokens=thread.store.tokens,
+            plan=plan,
+            thread=thread.name,
+        )
+        yield from self._deciding.judge(thread, at)

@@ -6,6 +6,7 @@ Every message ends with the next step; the numbers are attributes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from difflib import get_close_matches
 
 
@@ -76,10 +77,18 @@ class BudgetExceededError(CtxBudgetError):
         tokens: what the untouchable items hold.
         limit_tokens: the hard limit (window minus reserve).
         items: (id, tokens) of the untouchable items, largest first.
+
+    `wanted` is said first where something else was asked for, such as a restore.
     """
 
     def __init__(
-        self, *, thread: str, tokens: int, limit_tokens: int, items: tuple[tuple[str, int], ...]
+        self,
+        *,
+        thread: str,
+        tokens: int,
+        limit_tokens: int,
+        items: tuple[tuple[str, int], ...],
+        wanted: str = "",
     ) -> None:
         self.thread, self.tokens, self.limit_tokens, self.items = (
             thread,
@@ -89,9 +98,9 @@ class BudgetExceededError(CtxBudgetError):
         )
         largest = ", ".join(f"{item} ({size:,})" for item, size in items[:3])
         super().__init__(
-            f"thread {thread!r}: pinned and permanent items, and calls that wait for a result, alone "
-            f"hold {tokens:,} tokens, the hard limit is {limit_tokens:,}; the largest are {largest}. "
-            "Unpin or shorten them, or choose a larger window or a smaller reserve."
+            f"thread {thread!r}: {wanted}pinned and permanent items, and calls that wait for a "
+            f"result, alone hold {tokens:,} tokens, the hard limit is {limit_tokens:,}; the largest "
+            f"are {largest}. Unpin or shorten them, or choose a larger window or a smaller reserve."
         )
 
 
@@ -118,3 +127,42 @@ class SourceError(CtxBudgetError):
     def __init__(self, message: str, *, at: float | None = None) -> None:
         self.at = at
         super().__init__(message if at is None else f"at {at:g} s: {message}")
+
+
+class ThrashError(CtxBudgetError):
+    """The prompt is compacted again and again, and is full again at once.
+
+    Attributes:
+        thread: the thread whose prompt it is.
+        item: the largest item that came since the compaction before; what fills it.
+        tokens: its size.
+        limit_tokens: the hard limit (window minus reserve).
+    """
+
+    def __init__(self, *, thread: str, item: str, tokens: int, limit_tokens: int) -> None:
+        self.thread, self.item, self.tokens, self.limit_tokens = thread, item, tokens, limit_tokens
+        super().__init__(
+            f"thread {thread!r} was compacted three times in a row within three calls each; item "
+            f"{item!r} ({tokens:,} tokens of a hard limit of {limit_tokens:,}) fills it again. Bound "
+            "such items with a snip rule on item_added, or choose a larger window."
+        )
+
+
+class SpendingLimitError(CtxBudgetError):
+    """A budget in money is used up.
+
+    Attributes:
+        scope: `run` or `phase:ID`.
+        spent_usd, limit_usd: what was spent and what was allowed.
+    """
+
+    def __init__(self, *, scope: str, spent_usd: Decimal, limit_usd: Decimal) -> None:
+        self.scope, self.spent_usd, self.limit_usd = scope, spent_usd, limit_usd
+        super().__init__(
+            f"{scope}: {spent_usd:.4f} USD are spent of {limit_usd:.4f}; raise `budget_usd`, or let "
+            "it only tell (`stop: false`)"
+        )
+
+
+class AdapterError(CtxBudgetError):
+    """A provider or a host answered what we cannot use, or was given what it would refuse."""

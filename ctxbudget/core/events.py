@@ -1,16 +1,17 @@
 """Every fact, decision and effect: the whole language between the engine and the world.
 
 A fact came from the world; a decision is the engine's; an effect is a question to the world that
-is answered by the fact `Shortened`. All carry `at`, in seconds on the source's clock.
+is answered by a fact: `Shorten` by `Shortened`, `Review` by `Reviewed`. All carry `at`, in seconds on the source's clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeAlias
 
-from ctxbudget.core.types import MAIN, Cache, Do, Item, Layer, Level, Limit, Scale
+from ctxbudget.core.types import MAIN, Cache, Do, Item, Layer, Level, Limit, Price, Scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,19 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyBudget:
+    """What a run or a phase may spend, with levels as fractions of it."""
+
+    scope: str
+    """`run` or `phase:ID`."""
+    limit_usd: Decimal
+    warn_frac: float = 0.75
+    critical_frac: float = 0.95
+    stop: bool = True
+    """No call is made once it is used up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """The first fact: all that the engine has to know of the plan."""
 
@@ -85,6 +99,13 @@ class RunStarted:
     """The policy as data, so that a journal can be replayed by itself."""
     caches: Mapping[str, Cache] = field(default_factory=dict)
     """The prompt cache of each model; a model that is not named has the default one."""
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    """Of the models that are expected; a call on another one is not priced."""
+    money: tuple[MoneyBudget, ...] = ()
+    reviews: bool = False
+    """Whether somebody is asked before a plan is carried out."""
+    strips_thinking: bool = False
+    """Whether thinking behind an edit leaves the prompt, as providers ask that bind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +148,31 @@ class ItemAdded:
     at: float
     item: Item
     thread: str = MAIN
+    text: str | None = None
+    """The hash of its text, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """An item that costs nothing until something activates it.
+
+    It then stands in the prompt until its phase ends. `activated_by` are names of tools; `*` and
+    `?` are wildcards.
+    """
+
+    at: float
+    item: Item
+    activated_by: tuple[str, ...] = ()
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activated:
+    """A registered item is needed now."""
+
+    at: float
+    item: str
+    thread: str = MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +194,60 @@ class CallStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """The provider refused the prompt as too large."""
+class CallAnswered:
+    """The provider answered the thread's last call, and says what it counted."""
 
     at: float
+    uncached_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    model: str = ""
+    thread: str = MAIN
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The whole prompt, by the provider's count."""
+        return self.uncached_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptCounted:
+    """The provider counted the prompt as it stands."""
+
+    at: float
+    tokens: int
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The provider refused the prompt as too large; what it said of the sizes, if it did."""
+
+    at: float
+    thread: str = MAIN
+    tokens: int | None = None
+    limit_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreAsked:
+    """Somebody wants an item back in the prompt, as it was at first."""
+
+    at: float
+    item: str
+    thread: str = MAIN
+    pin: bool = False
+    """No rule may touch it from now on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoAsked:
+    """Somebody wants a plan reversed."""
+
+    at: float
+    plan: int | None = None
+    """Its number; None is the latest of the thread."""
     thread: str = MAIN
 
 
@@ -200,6 +296,48 @@ class Shortened:
     do: Do
     items: tuple[str, ...]
     tokens: int
+    thread: str = MAIN
+    error_tokens: int = 0
+    text: str | None = None
+    """The hash of the shorter form, where there is a text."""
+    charge: Charge | None = None
+    """What writing it used, if a model did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """Tokens that a call outside of any thread used, by the provider's count."""
+
+    model: str
+    uncached_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """The answer to `Review`."""
+
+    at: float
+    rule: str
+    allowed: bool
+    reason: str = ""
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """The effect: asks whether a plan may be carried out.
+
+    `operations` are (operation, items); `gain_tokens` is what the prompt would lose.
+    """
+
+    at: float
+    rule: str
+    reason: str
+    operations: tuple[tuple[Do, tuple[str, ...]], ...]
+    gain_tokens: int
     thread: str = MAIN
 
 
@@ -278,11 +416,76 @@ class Pruned:
     """Operations of one plan share this number; plans count from 1."""
     stand_in: Item | None = None
     thread: str = MAIN
+    reads: tuple[str, ...] = ()
+    """What a summary stands for beside `items`, without taking it away."""
+    limit_tokens: int | None = None
+    """The most that the stand-in was allowed to hold."""
 
     @property
     def net_tokens(self) -> int:
         """Tokens removed minus those of the stand-in left behind."""
         return self.removed_tokens - (self.stand_in.tokens if self.stand_in else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vetoed:
+    """A plan was not carried out, because who was asked said no."""
+
+    at: float
+    rule: str
+    reason: str
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """Items came back into a prompt, and their stand-ins left it."""
+
+    at: float
+    items: tuple[Item, ...]
+    removed: tuple[str, ...]
+    """Stand-ins that left, by id."""
+    gained_tokens: int
+    """Net: what came minus the stand-ins."""
+    rewritten_tokens: int
+    """What the cache held behind the first place that changed."""
+    occupancy_tokens: int
+    plan: int | None = None
+    """The plan that was undone, if it was one."""
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injected:
+    """A registered item was put into a prompt."""
+
+    at: float
+    item: Item
+    by: str
+    """The tool, or the wish, that activated it."""
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thrashing:
+    """A prompt was compacted three times in a row within three calls each."""
+
+    at: float
+    item: str
+    """The largest that came since the compaction before."""
+    tokens: int
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendingTold:
+    """A level of a budget in money was crossed."""
+
+    at: float
+    level: Level
+    scope: str
+    spent_usd: Decimal
+    limit_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,13 +559,20 @@ Fact: TypeAlias = (
     | AgentStarted
     | ItemAdded
     | ItemTouched
+    | Registered
+    | Activated
     | CallStarted
+    | CallAnswered
+    | PromptCounted
     | Rejected
+    | RestoreAsked
+    | UndoAsked
     | AgentFinished
     | WaveFinished
     | PhaseFinished
     | RunFinished
     | Shortened
+    | Reviewed
 )
 Decision: TypeAlias = (
     Allocated
@@ -370,11 +580,18 @@ Decision: TypeAlias = (
     | Told
     | Seeded
     | Pruned
+    | Vetoed
+    | Restored
+    | Injected
+    | Thrashing
+    | SpendingTold
     | CallSent
     | ThreadClosed
     | WaveClosed
     | PhaseClosed
     | RunClosed
 )
-Effect: TypeAlias = Shorten
+Effect: TypeAlias = Shorten | Review
+Answered: TypeAlias = Shortened | Reviewed
+"""What the world says to an effect."""
 Event: TypeAlias = Fact | Decision | Effect

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from ctxbudget.core.store import Filter, Store
+from ctxbudget.core.thread import Thread
 from ctxbudget.core.types import Do, Form, Kind, Layer, Operation, Plan
+from ctxbudget.core.watch import Filter
 
 RULE = "fit"
 """The name under which these prunes are told."""
 
-SLACK_FRAC = 0.05
-"""A step aims this share of the hard limit below it, so that the next tool result does not call
-for another one at once: each is a rewrite of the cache. A dearer step is not taken for that."""
+LEAST_ROOM_FRAC, MOST_ROOM_FRAC = 0.05, 0.3
+"""A step aims below the hard limit, so that the next calls do not ask for another one at once:
+each is a rewrite of the cache. A dearer step is not taken for that."""
+
+CALLS_AHEAD = 10
+"""The room is for so many calls of the present growth, and for one large tool result, within the
+two shares of the hard limit above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,33 +53,49 @@ STEPS = (
 """In order; within a step the oldest go first, whole groups at a time."""
 
 
-def plans(store: Store, hard_limit_tokens: int) -> Iterator[Plan]:
+def room_tokens(thread: Thread, hard_limit_tokens: int) -> int:
+    """Return the room that a step leaves below the hard limit, from the growth seen so far."""
+    growth = thread.growth
+    wanted = max(growth.next_result_tokens, int(CALLS_AHEAD * growth.per_call_tokens))
+    least, most = (int(hard_limit_tokens * frac) for frac in (LEAST_ROOM_FRAC, MOST_ROOM_FRAC))
+    return min(max(wanted, least), most)
+
+
+def plans(
+    thread: Thread, hard_limit_tokens: int, keep: AbstractSet[str] = frozenset()
+) -> Iterator[Plan]:
     """Yield plans until the prompt fits; the caller carries out each before asking for the next.
 
-    If they run out before it fits, what is left is untouchable.
+    `keep` names items that are not taken. If the plans run out before the prompt fits, what is
+    left may not be touched.
     """
-    target = hard_limit_tokens - int(hard_limit_tokens * SLACK_FRAC)
+    target = hard_limit_tokens - room_tokens(thread, hard_limit_tokens)
     for step in STEPS:
-        if store.tokens <= hard_limit_tokens:
+        occupancy = thread.occupancy_tokens
+        if occupancy <= hard_limit_tokens:
             return
-        operations = tuple(_operations(store, step, store.tokens - target))
+        operations = tuple(_operations(thread, step, occupancy - target, keep))
         if operations:
             yield Plan(rule=RULE, reason=step.reason, operations=operations, until_tokens=target)
 
 
-def _operations(store: Store, step: _Step, need_tokens: int) -> Iterator[Operation]:
+def _operations(
+    thread: Thread, step: _Step, need_tokens: int, keep: AbstractSet[str]
+) -> Iterator[Operation]:
     """Yield the oldest first, until what they hold covers the need.
 
     What stand-ins hold is not known here, so clearing takes all candidates and relies on the
     plan's target to stop; dropping leaves nothing and can stop by itself.
     """
-    taken_tokens, seen = 0, set[str]()
-    for entry in store.matching(step.what):
+    taken_tokens, seen = 0, set[str](keep)
+    for entry in thread.store.matching(step.what):
+        if entry.item.id in seen:
+            continue
         if step.do is not Do.DROP:
             yield Operation(do=step.do, items=(entry.item.id,))
             continue
-        group = tuple(one.item for one in store.leaving_with(entry.item.id))
-        if not group or entry.item.id in seen:
+        group = tuple(one.item for one in thread.store.leaving_with(entry.item.id))
+        if not group or any(item.id in keep for item in group):
             continue
         seen.update(item.id for item in group)
         yield Operation(do=step.do, items=tuple(item.id for item in group))

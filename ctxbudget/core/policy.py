@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice, takewhile
 from typing import Protocol
 
-from ctxbudget.core.store import Entry, Filter, Store, Watch
+from ctxbudget.core.store import Store
 from ctxbudget.core.types import (
     NEEDS_WHOLE_GROUPS,
     Do,
@@ -25,6 +25,7 @@ from ctxbudget.core.types import (
     Scale,
     Trigger,
 )
+from ctxbudget.core.watch import Entry, Filter, Watch
 
 
 class Which(StrEnum):
@@ -63,6 +64,13 @@ class Moment:
     """For each rule that has acted on this thread, the thread's call count when it last did."""
     calls_left: int
     """Calls that this thread is expected to make."""
+    extra_tokens: int = 0
+    """What the provider may count beyond the sum of the items' tokens."""
+
+    @property
+    def tokens(self) -> int:
+        """Occupancy, as an upper bound of what the provider counts; compare limits with this."""
+        return self.store.tokens + self.extra_tokens
 
 
 @dataclass(slots=True)
@@ -166,7 +174,7 @@ class Rule:
     def _may_act(self, moment: Moment) -> bool:
         above = _resolve(self.when.above, moment)
         last = moment.fired_at_call.get(self.name)
-        return (above is None or moment.store.tokens > above) and (
+        return (above is None or moment.tokens > above) and (
             last is None or moment.store.calls - last >= self.when.every_calls
         )
 

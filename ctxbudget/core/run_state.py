@@ -9,7 +9,9 @@ from ctxbudget.core.allocation import Allocator, Ledger, open_ledger
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import Allocated, Phase, RunStarted
 from ctxbudget.core.graph import Liveness, PhaseGraph
+from ctxbudget.core.injection import InjectionShelf
 from ctxbudget.core.policy import PhaseAges
+from ctxbudget.core.spending import Spending
 from ctxbudget.core.thread import Numbers, Thread
 from ctxbudget.core.thresholds import Monitor, monitor
 from ctxbudget.core.types import MAIN, Cache, Layer, Scale, share_tokens
@@ -28,6 +30,8 @@ class RunState:
     ages: PhaseAges = field(default_factory=PhaseAges)
     numbers: Numbers = field(default_factory=Numbers)
     threads: dict[str, Thread] = field(default_factory=dict)
+    shelf: InjectionShelf = field(default_factory=InjectionShelf)
+    spending: Spending = field(default_factory=Spending)
     phase: str | None = None
     """The phase that runs, or has just finished."""
     wave: int | None = None
@@ -87,12 +91,12 @@ class RunState:
         kind, _, name = one.scope.partition(":")
         if kind == "layer":
             return thread.store.layer_tokens[Layer(name)]
-        return self.phase_kept_tokens if kind == "phase" else thread.store.tokens
+        return self.phase_kept_tokens if kind == "phase" else thread.occupancy_tokens
 
     def open_thread(self, name: str, scale: Scale, calls: int) -> Thread:
         """Return a new, empty thread that is watched against its own budget."""
         levels = self.start.thresholds
-        thread = Thread(name=name, scale=scale, calls_left=calls)
+        thread = Thread(name=name, scale=scale, calls_left=calls, reviews=self.start.reviews)
         thread.monitors.append(
             monitor(
                 thread.scope,
@@ -131,6 +135,7 @@ def open_run(fact: RunStarted, find_allocator: Callable[[str], Allocator]) -> Ru
         liveness=Liveness(graph),
         ledger=ledger,
         planned_tokens=ledger.planned_tokens,
+        spending=Spending(budgets=fact.money),
     )
     main = state.open_thread(MAIN, fact.scale, sum(phase.calls for phase in fact.phases))
     for quota in fact.thresholds.quotas:

@@ -8,65 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.fenwick import Fenwick
-from ctxbudget.core.types import CONVERSATION, Form, Item, Kind, Layer
+from ctxbudget.core.types import Item, Kind, Layer
+from ctxbudget.core.watch import Entry, Filter, Slot, Watch
 
-Slot: TypeAlias = tuple[int, int]
-"""A place in the prompt: (0, n) among the permanent items, (1, n) among all others."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """What can be said of an item by itself; an empty tuple means any.
-
-    Untouchable items never match.
-    """
-
-    layers: tuple[Layer, ...] = ()
-    kinds: tuple[Kind, ...] = ()
-    tools: tuple[str, ...] = ()
-    forms: tuple[Form, ...] = ()
-    min_tokens: int = 0
-    ready: bool | None = None
-    superseded: bool | None = None
-
-    def matches(self, item: Item) -> bool:
-        """Return True if the item may be selected by this filter."""
-        return (
-            not item.untouchable
-            and item.tokens >= self.min_tokens
-            and (not self.layers or item.layer in self.layers)
-            and (not self.kinds or item.kind in self.kinds)
-            and (not self.tools or item.tool in self.tools)
-            and (not self.forms or item.form in self.forms)
-            and (self.ready is None or item.ready is self.ready)
-            and (self.superseded is None or item.superseded is self.superseded)
-        )
-
-
-@dataclass(slots=True)
-class Entry:
-    """An item in the prompt, with where it stands and when it was used."""
-
-    item: Item
-    slot: Slot
-    arrived_call: int
-    """Calls the thread had made when it arrived."""
-    touched_call: int
-    """Calls the thread had made when it was last used."""
-
-    def is_fresh(self, calls: int) -> bool:
-        """Return True for a part of the conversation that no call has carried yet.
-
-        No policy may take it away; an artifact, on the other hand, is meant to be taken on
-        arrival.
-        """
-        return self.arrived_call == calls and self.item.kind in CONVERSATION
+PARTS = 4
+"""Of a prompt, in order: tools, the permanent system prompt, what else is permanent, the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,60 +30,6 @@ class Sent:
     """Behind the first change, but carried by the last call as they are."""
 
 
-class Watch:
-    """The items that match a filter, kept in prompt order, by last use and by phase.
-
-    The two orders are sorted lists of small tuples: inserting moves memory, which stays cheaper
-    than any tree up to hundreds of thousands of entries.
-    """
-
-    def __init__(self) -> None:
-        self._slots: list[Slot] = []
-        self._uses: list[tuple[int, Slot]] = []
-        self._by_slot: dict[Slot, Entry] = {}
-        self._by_phase: defaultdict[str | None, dict[Slot, None]] = defaultdict(dict)
-
-    def __len__(self) -> int:
-        return len(self._slots)
-
-    def __iter__(self) -> Iterator[Entry]:
-        """Yield the entries in prompt order."""
-        return (self._by_slot[slot] for slot in self._slots)
-
-    def newest_first(self) -> Iterator[Entry]:
-        """Yield the entries from the end of the prompt."""
-        return (self._by_slot[slot] for slot in reversed(self._slots))
-
-    def least_used_first(self) -> Iterator[Entry]:
-        """Yield the entries, those untouched for longest first."""
-        return (self._by_slot[slot] for _, slot in self._uses)
-
-    def phases(self) -> KeysView[str | None]:
-        """Return the phases that have entries here."""
-        return self._by_phase.keys()
-
-    def of_phase(self, phase: str | None) -> list[Entry]:
-        """Return a phase's entries in prompt order."""
-        return [self._by_slot[slot] for slot in sorted(self._by_phase.get(phase, ()))]
-
-    def add(self, entry: Entry) -> None:
-        """Put an entry in."""
-        insort(self._slots, entry.slot)
-        insort(self._uses, (entry.touched_call, entry.slot))
-        self._by_slot[entry.slot] = entry
-        self._by_phase[entry.item.phase][entry.slot] = None
-
-    def remove(self, entry: Entry) -> None:
-        """Take an entry out."""
-        del self._slots[bisect_left(self._slots, entry.slot)]
-        del self._uses[bisect_left(self._uses, (entry.touched_call, entry.slot))]
-        del self._by_slot[entry.slot]
-        of_phase = self._by_phase[entry.item.phase]
-        del of_phase[entry.slot]
-        if not of_phase:
-            del self._by_phase[entry.item.phase]
-
-
 class Store:
     """The items of one thread.
 
@@ -141,7 +38,9 @@ class Store:
         peak_tokens: highest occupancy since it was last set back.
         layer_tokens, phase_tokens, group_tokens: the same total split; absent means 0.
         calls: calls that have carried this prompt.
-        shelf: every version of an item that left the prompt, oldest first.
+        shelf: every version of an item that left the prompt, with its place, oldest first.
+        unread: the first place that changed since `read_from` was last asked.
+        edited: the first place since the last call where something left, or came between others.
     """
 
     def __init__(self) -> None:
@@ -151,9 +50,12 @@ class Store:
         self.phase_tokens: defaultdict[str | None, int] = defaultdict(int)
         self.group_tokens: defaultdict[str, int] = defaultdict(int)
         self.calls = 0
-        self.shelf: dict[str, list[Item]] = {}
+        self.shelf: dict[str, list[Entry]] = {}
+        self.unread: Slot | None = None
+        self.edited: Slot | None = None
         self._entries: dict[str, Entry] = {}
-        self._rows = (Fenwick(), Fenwick())
+        self._rows = tuple(Fenwick() for _ in range(PARTS))
+        self._order: list[Slot] = []
         self._groups: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._untouchable: dict[str, None] = {}
         self._latest_of_source: dict[str, str] = {}
@@ -174,7 +76,25 @@ class Store:
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items in prompt order: permanent first, then by arrival."""
-        return (entry.item for entry in sorted(self._entries.values(), key=lambda e: e.slot))
+        return (entry.item for entry in self.entries())
+
+    def entries(self, start: Slot | None = None) -> Iterator[Entry]:
+        """Yield the items with their places in prompt order, from a place on if one is given."""
+        begin = 0 if start is None else bisect_left(self._order, start)
+        return (self._entries[self._at_slot[slot][0]] for slot in self._order[begin:])
+
+    def read_from(self) -> Slot | None:
+        """Return the first place that changed since this was last asked; None if nothing did.
+
+        For the one reader that keeps a rendered prompt up to date.
+        """
+        first, self.unread = self.unread, None
+        return first
+
+    def get(self, item: str) -> Item | None:
+        """Return an item, or None if it is not in the prompt."""
+        entry = self._entries.get(item)
+        return None if entry is None else entry.item
 
     def entry(self, item: str) -> Entry:
         """Return an item with its place and use."""
@@ -217,9 +137,9 @@ class Store:
 
     def tokens_before(self, slot: Slot) -> int:
         """Return the tokens that stand ahead of a place in the prompt."""
-        row, index = slot
-        ahead = self._rows[0].total if row else 0
-        return ahead + self._rows[row].before(index)
+        part, index = slot
+        ahead = sum(row.total for row in self._rows[:part])
+        return ahead + self._rows[part].before(index)
 
     # ---- changing
 
@@ -231,7 +151,7 @@ class Store:
         """
         if item.id in self._entries:
             raise SourceError(f"item {item.id!r} is already in the prompt; ids must differ")
-        self._insert(item, self._new_slot(item), self.calls)
+        self._insert(self._arriving(item))
         if item.source is not None:
             older = self._latest_of_source.get(item.source)
             if older in self._entries and older != item.id:
@@ -241,8 +161,8 @@ class Store:
     def update(self, item: Item) -> None:
         """Change what is known of an item without changing its text or its place."""
         entry = self._entries[item.id]
-        self._take_out(entry)
-        self._insert(item, entry.slot, entry.arrived_call, entry.touched_call)
+        self._unlist(entry)
+        self._list(replace(entry, item=item))
 
     def touch(self, item: str) -> None:
         """Record that an item was used again."""
@@ -269,16 +189,33 @@ class Store:
             raise SourceError(f"item {stand_in.id!r} is already in the prompt; ids must differ")
         for entry in leaving:
             self._take_out(entry)
-            self.shelf.setdefault(entry.item.id, []).append(entry.item)
+            self.shelf.setdefault(entry.item.id, []).append(entry)
         if stand_in is None:
             return
-        if not leaving or leaving[0].slot[0] != _row(stand_in):
-            self._insert(stand_in, self._new_slot(stand_in), self.calls)
+        if not leaving or leaving[0].slot[0] != _part(stand_in):
+            self._insert(self._arriving(stand_in))
             return
         first = leaving[0]
         is_version = stand_in.id == first.item.id
         touched_call = first.touched_call if is_version else self.calls
-        self._insert(stand_in, first.slot, first.arrived_call, touched_call)
+        self._insert(Entry(stand_in, first.slot, first.arrived_call, touched_call))
+
+    def put_back(self, entry: Entry, *, pin: bool = False) -> None:
+        """Put back what had left, in its old place if that is free, else at the end of its part.
+
+        It counts as used now, and as not yet carried by a call.
+        """
+        item = replace(entry.item, pinned=True) if pin else entry.item
+        is_free = entry.slot not in self._at_slot and entry.slot[0] == _part(item)
+        slot = entry.slot if is_free else self._new_slot(item)
+        self._insert(Entry(item, slot, entry.arrived_call, self.calls, self.calls))
+
+    def next_version(self, item: str) -> int:
+        """Return a version of an item that has never been in the prompt."""
+        seen = [entry.item.version for entry in self.shelf.get(item, ())]
+        if item in self._entries:
+            seen.append(self._entries[item].item.version)
+        return max(seen, default=-1) + 1
 
     def sent(self) -> Sent:
         """Record a call; return how its prompt relates to that of the last call.
@@ -293,6 +230,7 @@ class Store:
             if (content := self._at_slot.get(slot)) is not None and content != old
         )
         self._changed.clear()
+        self.edited = None
         self.calls += 1
         return Sent(same_prefix_tokens=same, carried_after_tokens=self.tokens - same - fresh)
 
@@ -306,18 +244,25 @@ class Store:
     # ---- bookkeeping
 
     def _new_slot(self, item: Item) -> Slot:
-        row = _row(item)
-        return (row, self._rows[row].append(0))
+        part = _part(item)
+        return (part, self._rows[part].append(0))
 
-    def _insert(
-        self, item: Item, slot: Slot, arrived_call: int, touched_call: int | None = None
-    ) -> None:
-        entry = Entry(
-            item, slot, arrived_call, self.calls if touched_call is None else touched_call
-        )
+    def _arriving(self, item: Item) -> Entry:
+        return Entry(item, self._new_slot(item), self.calls, self.calls)
+
+    def _insert(self, entry: Entry) -> None:
+        self._list(entry)
+        self._write(entry.slot, (entry.item.id, entry.item.version), entry.item.tokens)
+
+    def _take_out(self, entry: Entry) -> None:
+        self._unlist(entry)
+        self._write(entry.slot, None, 0)
+
+    def _list(self, entry: Entry) -> None:
+        """Count an entry in, wherever it stands."""
+        item = entry.item
         self._entries[item.id] = entry
         self._count(item, item.tokens)
-        self._write(slot, (item.id, item.version), item.tokens)
         if item.group is not None:
             self._groups[item.group][item.id] = None
         if item.untouchable:
@@ -326,11 +271,10 @@ class Store:
             if what.matches(item):
                 watch.add(entry)
 
-    def _take_out(self, entry: Entry) -> None:
+    def _unlist(self, entry: Entry) -> None:
         item = entry.item
         del self._entries[item.id]
         self._count(item, -item.tokens)
-        self._write(entry.slot, None, 0)
         if item.group is not None:
             del self._groups[item.group][item.id]
         self._untouchable.pop(item.id, None)
@@ -347,13 +291,27 @@ class Store:
             self.group_tokens[item.group] += tokens
 
     def _write(self, slot: Slot, content: tuple[str, int] | None, tokens: int) -> None:
-        self._changed.setdefault(slot, self._at_slot.get(slot))
+        before = self._at_slot.get(slot)
+        self._changed.setdefault(slot, before)
+        is_edit = content is None or bool(self._order and slot < self._order[-1])
+        if is_edit and (self.edited is None or slot < self.edited):
+            self.edited = slot
+        if self.unread is None or slot < self.unread:
+            self.unread = slot
         if content is None:
             self._at_slot.pop(slot, None)
+            del self._order[bisect_left(self._order, slot)]
         else:
             self._at_slot[slot] = content
+            if before is None:
+                insort(self._order, slot)
         self._rows[slot[0]].set(slot[1], tokens)
 
 
-def _row(item: Item) -> int:
-    return 0 if item.layer is Layer.PERMANENT else 1
+def _part(item: Item) -> int:
+    """Return the part of the prompt that an item belongs to; providers send tools first."""
+    if item.kind is Kind.TOOLS:
+        return 0
+    if item.layer is not Layer.PERMANENT:
+        return 3
+    return 1 if item.kind is Kind.SYSTEM else 2

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import TypeAlias
 
 from ctxbudget.core import contract
 from ctxbudget.core.cache import CacheState, pays_off
 from ctxbudget.core.errors import PolicyError, SourceError
-from ctxbudget.core.events import Pruned, Shorten, Shortened
+from ctxbudget.core.events import (
+    Answered,
+    Pruned,
+    Review,
+    Reviewed,
+    Shorten,
+    Shortened,
+    Vetoed,
+)
+from ctxbudget.core.gauge import Gauge
+from ctxbudget.core.growth import Growth
 from ctxbudget.core.store import Store
 from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
@@ -24,6 +35,23 @@ from ctxbudget.core.types import (
     Plan,
     Scale,
 )
+from ctxbudget.core.watch import Entry, Slot
+
+THRASH_CALLS, THRASH_TIMES = 3, 3
+"""A prompt that is full again within so many calls, so many times in a row, thrashes."""
+
+Steps: TypeAlias = Generator[Pruned | Vetoed | Shorten | Review, Answered | None, None]
+"""What carrying out a plan yields: decisions to record, effects to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """An operation as it was carried out, so that it can be undone."""
+
+    entries: tuple[Entry, ...]
+    """What left, with its places."""
+    stand_in: tuple[str, int] | None
+    """Id and version of what took its place."""
 
 
 @dataclass(slots=True)
@@ -32,7 +60,11 @@ class Thread:
 
     name: str
     scale: Scale
+    reviews: bool = False
+    """Whether somebody is asked before a policy's plan is carried out."""
     store: Store = field(default_factory=Store)
+    gauge: Gauge = field(default_factory=Gauge)
+    growth: Growth = field(default_factory=Growth)
     monitors: list[Monitor] = field(default_factory=list)
     cache_state: CacheState = field(default_factory=CacheState)
     model: str = ""
@@ -43,12 +75,47 @@ class Thread:
     run_peak_tokens: int = 0
     fired_at_call: dict[str, int] = field(default_factory=dict)
     """For each rule that has acted, the call count when it last did."""
-    _known_tokens: dict[tuple[Do, tuple[str, ...], int | None], int] = field(default_factory=dict)
+    plans: dict[int, list[Done]] = field(default_factory=dict)
+    """What each plan did that has not been undone, by its number."""
+    _compacted_calls: list[int] = field(default_factory=list)
+    _known: dict[tuple[Do, tuple[str, ...], int | None], Shortened] = field(default_factory=dict)
+
+    @property
+    def occupancy_tokens(self) -> int:
+        """An upper bound of what the provider counts in the prompt; what limits are held to.
+
+        Where items are counted exactly, this is the sum of their tokens.
+        """
+        return self.store.tokens + self.gauge.extra_tokens
 
     @property
     def scope(self) -> str:
         """The name under which this thread's levels are told."""
         return "run" if self.name == MAIN else f"thread:{self.name}"
+
+    def add(self, item: Item) -> None:
+        """Put an item that the world brought at the end of its part of the prompt.
+
+        Raises:
+            SourceError: the id is already in the prompt.
+        """
+        self.store.add(item)
+        self.gauge.came(item)
+        self.growth.came(item)
+
+    def compacted(self) -> bool:
+        """Record that the prompt was compacted because it was full.
+
+        Return True if that happened three times in a row within three calls each.
+        Source: the guard of an interactive coding agent, which stops after the same.
+        """
+        calls = self.store.calls
+        is_soon = bool(self._compacted_calls) and calls - self._compacted_calls[-1] <= THRASH_CALLS
+        self._compacted_calls = [*(self._compacted_calls if is_soon else []), calls]
+        if len(self._compacted_calls) <= THRASH_TIMES:
+            return False
+        self._compacted_calls.clear()
+        return True
 
     def note_peak(self) -> int:
         """Return the peak since the last note, and begin a new one at the present occupancy."""
@@ -59,28 +126,33 @@ class Thread:
 
     def carry_out(
         self, plan: Plan, *, at: float, cache: Cache, numbers: Numbers, is_fit: bool = False
-    ) -> Generator[Pruned | Shorten, Shortened | None, None]:
-        """Carry out a plan, or leave the prompt alone if it is not worth it.
+    ) -> Steps:
+        """Carry out a plan, or leave the prompt alone if it is not worth it or not allowed.
 
         Yields the effects that ask for sizes and the decisions taken. With `is_fit`, what no call
-        has carried yet may go too.
+        has carried yet may go too, and nobody is asked.
 
         Raises:
             PolicyError: an operation names what it may not touch, or splits a group.
             SourceError: an effect was not answered with its size.
         """
         changes = yield from self._worthwhile(plan, at=at, cache=cache, is_fit=is_fit)
+        if changes and self.reviews and not is_fit:
+            refusal = yield from self._refusal(plan, changes, at)
+            if refusal is not None:
+                yield refusal
+                return
         number = 0
         for operation in changes:
-            answer = yield from self._size(operation, at)
-            tokens = self._left_tokens(operation, answer)
+            answer = yield from self._shorter(operation, at)
+            tokens = self._left_tokens(operation, answer.tokens)
             if tokens is None:
                 continue  # a summary turned out no shorter than what it would replace
             number = number or next(numbers.plans)
             removed = self._removed(operation)
-            stand_in = self._stand_in(operation, tokens, numbers)
-            self.store.replace(operation.items, stand_in)
-            self._known_tokens.pop(_key(operation), None)
+            stand_in = self._stand_in(operation, tokens, answer.error_tokens, numbers)
+            self._swap(operation.items, stand_in, number)
+            self._known.pop(_key(operation), None)
             self.fired_at_call[plan.rule] = self.store.calls
             yield Pruned(
                 at=at,
@@ -93,11 +165,56 @@ class Thread:
                 plan=number,
                 stand_in=stand_in,
                 thread=self.name,
+                reads=operation.reads,
+                limit_tokens=operation.limit_tokens,
             )
+
+    def drop(self, items: tuple[str, ...], numbers: Numbers) -> tuple[int, int]:
+        """Take items out for a reason that is no policy's; return the plan's number and the tokens.
+
+        The caller tells it.
+        """
+        number = next(numbers.plans)
+        removed = sum(self.store[name].tokens for name in items)
+        self._swap(items, None, number)
+        return number, removed
+
+    def _swap(self, items: tuple[str, ...], stand_in: Item | None, number: int) -> None:
+        entries = tuple(self.store.entry(name) for name in items)
+        for entry in entries:
+            self.gauge.went(entry.item, entry.arrived_call)
+        self.store.replace(items, stand_in)
+        if stand_in is not None:
+            self.gauge.came(stand_in)
+        left = None if stand_in is None else (stand_in.id, stand_in.version)
+        self.plans.setdefault(number, []).append(Done(entries=entries, stand_in=left))
+
+    def _refusal(
+        self, plan: Plan, changes: list[Operation], at: float
+    ) -> Generator[Review, Answered | None, Vetoed | None]:
+        """Ask whether a plan may be carried out; return what to record if it may not."""
+        gain_tokens = 0
+        for one in changes:
+            known = self._known.get(_key(one))
+            leaves = known.tokens if known else one.limit_tokens or 0
+            gain_tokens += self._removed(one) - leaves
+        answer = yield Review(
+            at=at,
+            rule=plan.rule,
+            reason=plan.reason,
+            operations=tuple((one.do, one.items) for one in changes),
+            gain_tokens=gain_tokens,
+            thread=self.name,
+        )
+        if not isinstance(answer, Reviewed):
+            raise SourceError(f"asked for a review, got {answer}", at=at)
+        if answer.allowed:
+            return None
+        return Vetoed(at=at, rule=plan.rule, reason=answer.reason, thread=self.name)
 
     def _worthwhile(
         self, plan: Plan, *, at: float, cache: Cache, is_fit: bool
-    ) -> Generator[Shorten, Shortened | None, list[Operation]]:
+    ) -> Generator[Shorten, Answered | None, list[Operation]]:
         """Return the operations to carry out: those of a plan that is not worth it are left out.
 
         A summary costs money, so its size is taken to be its limit until the plan is settled.
@@ -115,9 +232,8 @@ class Thread:
             leaving.update(operation.items)
             is_summary = operation.do is Do.SUMMARIZE
             asked = operation.limit_tokens or 0
-            tokens = self._left_tokens(
-                operation, asked if is_summary else (yield from self._size(operation, at))
-            )
+            size = asked if is_summary else (yield from self._shorter(operation, at)).tokens
+            tokens = self._left_tokens(operation, size)
             if tokens is None:
                 continue
             taken.append(operation)
@@ -146,28 +262,30 @@ class Thread:
 
     def _is_enough(self, plan: Plan, gain_tokens: int) -> bool:
         return plan.until_tokens is not None and (
-            self.store.tokens - gain_tokens <= plan.until_tokens
+            self.occupancy_tokens - gain_tokens <= plan.until_tokens
         )
 
     def _removed(self, operation: Operation) -> int:
         return sum(self.store[name].tokens for name in operation.items)
 
-    def _size(self, operation: Operation, at: float) -> Generator[Shorten, Shortened | None, int]:
-        """Return the size of what an operation leaves, asking the world only once."""
-        if operation.do is Do.DROP:
-            return 0
+    def _shorter(
+        self, operation: Operation, at: float
+    ) -> Generator[Shorten, Answered | None, Shortened]:
+        """Return what an operation leaves, asking the world only once."""
         key = _key(operation)
-        if key not in self._known_tokens:
-            do, items, limit_tokens = key
+        do, items, limit_tokens = key
+        if do is Do.DROP:
+            return Shortened(at=at, do=do, items=items, tokens=0, thread=self.name)
+        if key not in self._known:
             answer = yield Shorten(
                 at=at, do=do, items=items, limit_tokens=limit_tokens, thread=self.name
             )
-            if answer is None or answer.do is not do or answer.items != items:
+            if not isinstance(answer, Shortened) or (answer.do, answer.items) != (do, items):
                 raise SourceError(
                     f"asked for {do} of {items}, got {answer}; answer each effect at once", at=at
                 )
-            self._known_tokens[key] = answer.tokens
-        return self._known_tokens[key]
+            self._known[key] = answer
+        return self._known[key]
 
     @property
     def expected_calls(self) -> int:
@@ -183,20 +301,30 @@ class Thread:
             warm=self.cache_state.is_warm(at, self.model, cache),
         )
 
+    def cached_behind_tokens(self, slot: Slot) -> int:
+        """Return the tokens that the cache holds from a place on, as long as nothing has changed.
+
+        A change there would have them written again.
+        """
+        changed = self.store.first_change()
+        if changed is not None and changed <= slot:
+            return 0
+        cached = self.store.tokens if changed is None else self.store.tokens_before(changed)
+        return cached - self.store.tokens_before(slot)
+
     def _rewritten_tokens(self, taken: list[Operation]) -> int:
         """Return the tokens that stay, and that the cache holds behind the first change."""
         entries = [self.store.entry(name) for one in taken for name in one.items]
         if not entries:
             return 0
-        first = min(entry.slot for entry in entries)
+        behind = self.cached_behind_tokens(min(entry.slot for entry in entries))
         changed = self.store.first_change()
-        if changed is not None and changed <= first:
-            return 0
-        cached = self.store.tokens if changed is None else self.store.tokens_before(changed)
         leaving = sum(e.item.tokens for e in entries if changed is None or e.slot < changed)
-        return cached - self.store.tokens_before(first) - leaving
+        return max(0, behind - leaving)
 
-    def _stand_in(self, operation: Operation, tokens: int, numbers: Numbers) -> Item | None:
+    def _stand_in(
+        self, operation: Operation, tokens: int, error_tokens: int, numbers: Numbers
+    ) -> Item | None:
         if operation.do is Do.DROP:
             return None
         form = FORM_AFTER[operation.do]
@@ -205,13 +333,15 @@ class Thread:
             return replace(
                 first,
                 tokens=tokens,
+                error_tokens=error_tokens,
                 form=form,
-                version=first.version + 1,
+                version=self.store.next_version(first.id),
                 layer=_layer_after(operation.do, first),
             )
         return Item(
             id=f"~{form}{next(numbers.stand_ins)}",
             tokens=tokens,
+            error_tokens=error_tokens,
             layer=Layer.METADATA,
             kind=Kind.NOTE if operation.do is Do.STUB else Kind.SUMMARY,
             phase=first.phase,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from ctxbudget.core.errors import ConfigError
@@ -27,6 +28,8 @@ class Layer(StrEnum):
 class Kind(StrEnum):
     """What an item is, whoever wrote it."""
 
+    TOOLS = "tools"
+    """The definition of a tool; stands ahead of everything else."""
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
@@ -149,6 +152,8 @@ class Item:
     """An artifact whose worker has finished, so that its metadata can be had."""
     superseded: bool = False
     """A later item holds a newer copy of the same source."""
+    error_tokens: int = 0
+    """By how much `tokens` may be too low; 0 where it was counted exactly."""
 
     @property
     def turn(self) -> str | None:
@@ -270,3 +275,34 @@ class Cache:
     read_multiplier: float = 0.1
     ttl_s: float = 300.0
     min_tokens: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a model charges for one token of each kind, in US dollars."""
+
+    input_usd: Decimal
+    cache_read_usd: Decimal
+    cache_write_usd: Decimal
+    output_usd: Decimal
+    tier_above_tokens: int | None = None
+    """A prompt above this size is charged at `tier_factor` times all prices."""
+    tier_factor: Decimal = Decimal(1)
+
+    def cost_usd(
+        self,
+        *,
+        uncached_tokens: int,
+        cache_read_tokens: int,
+        cache_write_tokens: int,
+        output_tokens: int = 0,
+    ) -> Decimal:
+        """Return what a call costs."""
+        prompt_tokens = uncached_tokens + cache_read_tokens + cache_write_tokens
+        is_above = self.tier_above_tokens is not None and prompt_tokens > self.tier_above_tokens
+        return (self.tier_factor if is_above else 1) * (
+            uncached_tokens * self.input_usd
+            + cache_read_tokens * self.cache_read_usd
+            + cache_write_tokens * self.cache_write_usd
+            + output_tokens * self.output_usd
+        )

@@ -8,7 +8,16 @@ from ctxbudget.config.policy_file import policy_from_data
 from ctxbudget.config.run_setup import find_allocator
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import JournalError
-from ctxbudget.core.events import Effect, Event, Fact, RunStarted, Shortened
+from ctxbudget.core.events import (
+    Answered,
+    Effect,
+    Event,
+    Fact,
+    Review,
+    Reviewed,
+    RunStarted,
+    Shortened,
+)
 from ctxbudget.session import Listener, Session
 
 
@@ -25,27 +34,38 @@ class JournalSource:
     def facts(self) -> Iterator[Fact]:
         """Yield the facts that came from the world, in order."""
         for event in self._events:
-            if isinstance(event, Fact) and not isinstance(event, Shortened):
+            if isinstance(event, Fact) and not isinstance(event, Answered):
                 yield event
 
-    def answer(self, effect: Effect) -> Shortened:
+    def answer(self, effect: Effect) -> Answered:
         """Return the recorded answer to an effect, which comes next in the journal.
 
         Raises:
             JournalError: this effect was not asked then.
         """
         for event in self._events:
-            if isinstance(event, Shortened):
-                if (event.do, event.items) == (effect.do, effect.items):
+            if isinstance(event, Answered):
+                if _answers(event, effect):
                     return event
                 break
             if isinstance(event, Fact):
                 break
+        asks = (
+            f"for a review of rule {effect.rule!r}"
+            if isinstance(effect, Review)
+            else f"for {effect.do} of {', '.join(effect.items)}"
+        )
         raise JournalError(
-            f"at {effect.at:g} s the engine asks for {effect.do} of {', '.join(effect.items)}, "
-            "which the journal does not answer; it was written under another policy or version",
+            f"at {effect.at:g} s the engine asks {asks}, which the journal does not answer; it was "
+            "written under another policy or version",
             path=self._path,
         )
+
+
+def _answers(answer: Answered, effect: Effect) -> bool:
+    if isinstance(effect, Review):
+        return isinstance(answer, Reviewed) and answer.rule == effect.rule
+    return isinstance(answer, Shortened) and (answer.do, answer.items) == (effect.do, effect.items)
 
 
 def replay(

@@ -13,12 +13,15 @@ from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import (
     AgentFinished,
     AgentStarted,
+    Answered,
     CallStarted,
     Effect,
     Fact,
     ItemAdded,
     PhaseFinished,
     PhaseStarted,
+    Review,
+    Reviewed,
     RunFinished,
     Shortened,
     WaveFinished,
@@ -52,8 +55,10 @@ class WorkflowSource:
         except ConfigError as error:
             raise placed(error, self.setup.loaded.document) from None
 
-    def answer(self, effect: Effect) -> Shortened:
+    def answer(self, effect: Effect) -> Answered:
         """Return the size of a shorter form: declared, or assumed by the workflow's `sizes`."""
+        if isinstance(effect, Review):
+            return Reviewed(at=effect.at, rule=effect.rule, allowed=True, thread=effect.thread)
         sizes = self.setup.loaded.workflow.sizes
         whole = sum(self._item_tokens.get(item, 0) for item in effect.items)
         first = effect.items[0] if effect.items else ""

@@ -1,0 +1,136 @@
+"""What comes back into a prompt: one item with its group, or all that a plan took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ctxbudget.core.errors import SourceError, near_misses
+from ctxbudget.core.thread import Done, Thread
+from ctxbudget.core.types import Form, Item
+from ctxbudget.core.watch import Entry, Slot
+
+NO_PLACE: Slot = (-1, -1)
+"""Of an item that never stood in the prompt it comes into: it goes to the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """What would come back, what would leave for it, and what that costs.
+
+    `gained_tokens` is what the prompt would gain; `rewritten_tokens` what the cache holds behind
+    the first place that would change, which it would have to write again.
+    """
+
+    entries: tuple[Entry, ...]
+    removed: tuple[str, ...]
+    gained_tokens: int
+    rewritten_tokens: int
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Every item that is concerned."""
+        return frozenset(self.removed) | {entry.item.id for entry in self.entries}
+
+
+def return_of_item(thread: Thread, item: str, elsewhere: Thread) -> Return:
+    """Return what brings an item back as it was at first, with the rest of its group.
+
+    What another thread (`elsewhere`, the main one) has on its shelf comes to the end of the prompt.
+
+    Raises:
+        SourceError: it is there already, or never left.
+    """
+    store = thread.store
+    if item in store and store[item].form is Form.WHOLE:
+        raise SourceError(f"item {item!r} is in the prompt as a whole; there is nothing to restore")
+    first = _first_form(thread, item)
+    if first is None and (found := _first_form(elsewhere, item)) is not None:
+        first = replace(found, slot=NO_PLACE)
+    if first is None:
+        known = [*store.shelf, *elsewhere.store.shelf]
+        raise SourceError(f"item {item!r} never left a prompt; {near_misses(item, known)}")
+    entries = [first]
+    group = first.item.group
+    if group is not None:
+        entries += [
+            member
+            for name, left in store.shelf.items()
+            if name != item and left[0].item.group == group and name not in store
+            if (member := _first_form(thread, name)) is not None
+        ]
+    return _priced(thread, entries, [item] if item in store else [])
+
+
+def return_of_plan(thread: Thread, plan: int | None) -> tuple[int, Return]:
+    """Return a plan's number (the latest's if none is given) and what reverses it.
+
+    Raises:
+        SourceError: there is no such plan, or later ones took what it left.
+    """
+    store = thread.store
+    number = max(thread.plans, default=0) if plan is None else plan
+    if number not in thread.plans:
+        known = ", ".join(map(str, sorted(thread.plans)[-5:])) or "none"
+        raise SourceError(
+            f"thread {thread.name!r} has no plan {number} to undo; the latest are: {known}"
+        )
+    entries: dict[str, Entry] = {}
+    removed: list[str] = []
+    for done in reversed(thread.plans[number]):
+        if not _still_stands(thread, done, entries):
+            later = [one for one in sorted(thread.plans) if one > number]
+            raise SourceError(
+                f"plan {number} cannot be undone: what it left has changed since; undo "
+                f"{', '.join(map(str, reversed(later))) or 'the restore'} first, or restore items"
+            )
+        if done.stand_in is not None and entries.pop(done.stand_in[0], None) is None:
+            removed.append(done.stand_in[0])
+        entries.update((entry.item.id, entry) for entry in done.entries)
+    removed = [name for name in removed if name in store]
+    return number, _priced(thread, list(entries.values()), removed)
+
+
+def bring_back(thread: Thread, back: Return, *, pin: bool = False) -> tuple[Item, ...]:
+    """Carry out a return; return the items as they now stand in the prompt."""
+    for name in back.removed:
+        entry = thread.store.entry(name)
+        thread.gauge.went(entry.item, entry.arrived_call)
+    thread.store.replace(back.removed, None)
+    for entry in sorted(back.entries, key=lambda one: one.slot):
+        thread.store.put_back(entry, pin=pin)
+        thread.gauge.came(entry.item)
+    return tuple(thread.store[entry.item.id] for entry in back.entries)
+
+
+def _first_form(thread: Thread, item: str) -> Entry | None:
+    left = thread.store.shelf.get(item)
+    return left[0] if left else None
+
+
+def _still_stands(thread: Thread, done: Done, entries: dict[str, Entry]) -> bool:
+    """Return True if what an operation left is there, and what it took is not."""
+    store = thread.store
+    if done.stand_in is not None:
+        name, version = done.stand_in
+        later = entries.get(name)
+        there = store.get(name) if later is None else later.item
+        if there is None or there.version != version:
+            return False
+    own = None if done.stand_in is None else done.stand_in[0]
+    return all(
+        entry.item.id == own or entry.item.id in entries or entry.item.id not in store
+        for entry in done.entries
+    )
+
+
+def _priced(thread: Thread, entries: list[Entry], removed: list[str]) -> Return:
+    store = thread.store
+    leaving = [store.entry(name) for name in removed]
+    slots = [entry.slot for entry in (*entries, *leaving) if entry.slot != NO_PLACE]
+    came = sum(entry.item.tokens for entry in entries)
+    return Return(
+        entries=tuple(entries),
+        removed=tuple(removed),
+        gained_tokens=came - sum(entry.item.tokens for entry in leaving),
+        rewritten_tokens=thread.cached_behind_tokens(min(slots)) if slots else 0,
+    )
