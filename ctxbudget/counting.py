@@ -16,6 +16,7 @@ from importlib import resources
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
+from ctxbudget.content_class import ContentClass, classify
 from ctxbudget.core.errors import ConfigError, CtxBudgetError
 
 if TYPE_CHECKING:
@@ -47,6 +48,30 @@ _KEY_CHARS: Final = 2048  # a memo keeps a longer text as a digest
 # tab that follows a non-space. Not before every `\s`: for Python that takes in \x1c-\x1f, which
 # tiktoken reads as symbols and may join with the symbol before.
 _TO_LAST_CUT: Final = re.compile(r".+(?:(?<=\n)(?!/)(?=[^\S\r\n]*+\S)|(?<=\S)(?=[ \t]))", re.DOTALL)
+
+# Tokens for each ASCII letter, digit, newline, other space, and mark. Source: least squares
+# against o200k_base over this repository's files, Python's standard library, C headers, package
+# metadata and made-up logs, JSON, tables and digests, then rounded.
+_TOKENS_PER_CHAR: Final = {
+    ContentClass.PROSE: (0.24, 1.2, 0.4, 0.06, 0.55),
+    ContentClass.CODE: (0.24, 1.2, 0.4, 0.06, 0.52),
+    ContentClass.STRUCTURED: (0.28, 0.85, 0.8, 0.03, 0.48),
+    ContentClass.OTHER_SCRIPT: (0.24, 1.2, 0.4, 0.06, 0.55),
+    ContentClass.OPAQUE: (0.7, 0.55, 0.55, 0.55, 0.55),
+}
+_ASCII_KINDS: Final = (
+    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    b"0123456789",
+    b"\n",
+    b" \t\r\x0b\x0c",
+)
+# Tokens for each character outside ASCII, measured on sentences written for the purpose.
+_TOKENS_PER_CJK: Final = 0.7
+_TOKENS_PER_LETTER: Final = 0.4  # of a text that is mostly in such letters
+_TOKENS_PER_STRAY: Final = 0.8  # a symbol, or a letter among ASCII letters
+_CJK: Final = re.compile(
+    r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"
+)
 
 
 class Counter(Protocol):
@@ -149,6 +174,39 @@ class CharsCounter:
         return math.ceil(len(text) / self.chars_per_token)
 
 
+class HeuristicCounter:
+    """Estimates o200k_base tokens from the kind of text and its characters; loads no encoding.
+
+    Letters, digits, spaces, marks and CJK characters have a weight each, by class of content. It
+    is about four times as fast as encoding. Its error against o200k_base on pieces of 300 to 6,000
+    characters, most of them of files that are not this repository's, median and 95th percentile:
+    prose 10 % and 21 %, code 7 % and 26 %, structured 3 % and 29 %, opaque 5 % and 9 %. Single
+    sentences in nine other scripts came out between 10 % low and, for Russian, 43 % high.
+    """
+
+    name: ClassVar[str] = "heuristic"
+    is_estimate: ClassVar[bool] = True
+
+    def __call__(self, text: str) -> int:
+        """Return the estimated size of `text` in tokens, rounded up."""
+        content = classify(text)
+        rest = text.encode("ascii", "ignore")
+        outside = len(text) - len(rest)
+        tokens = 0.0
+        *kinds_tokens, mark_tokens = _TOKENS_PER_CHAR[content]
+        for kind, each_tokens in zip(_ASCII_KINDS, kinds_tokens, strict=True):
+            left = rest.translate(None, kind)
+            tokens += (len(rest) - len(left)) * each_tokens
+            rest = left
+        tokens += len(rest) * mark_tokens
+        if outside:
+            cjk = sum(map(len, _CJK.findall(text)))
+            mostly = content is ContentClass.OTHER_SCRIPT
+            tokens += cjk * _TOKENS_PER_CJK
+            tokens += (outside - cjk) * (_TOKENS_PER_LETTER if mostly else _TOKENS_PER_STRAY)
+        return math.ceil(round(tokens, 6))  # 10 × 0.7 is 7 tokens, though the product is above
+
+
 class MemoCounter:
     """Wraps a counter so that it counts no text twice; `name` and `is_estimate` are its own.
 
@@ -175,7 +233,7 @@ class MemoCounter:
         return tokens
 
 
-_COUNTERS: Final = {kind.name: kind for kind in (TiktokenCounter, CharsCounter)}
+_COUNTERS: Final = {kind.name: kind for kind in (TiktokenCounter, CharsCounter, HeuristicCounter)}
 
 
 def counter(name: str) -> Counter:

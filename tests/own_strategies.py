@@ -9,8 +9,8 @@ from typing import Any
 from ctxbudget.core.allocation import Grants
 from ctxbudget.core.events import AllocatorSpec, Phase
 from ctxbudget.core.policy import Moment
-from ctxbudget.core.store import Filter
 from ctxbudget.core.types import Do, Kind, Operation, Plan, Trigger
+from ctxbudget.core.watch import Filter
 
 ARTIFACTS = Filter(kinds=(Kind.ARTIFACT,), ready=True)
 

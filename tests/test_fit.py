@@ -53,7 +53,7 @@ STEPS = ["digest output", "clear result", "drop old", "drop call result", "drop 
     [
         (0, STEPS[:1], 7_200),
         (3_000, STEPS[:2], 7_210),
-        (6_000, STEPS[:3], 8_210),
+        (6_000, STEPS[:4], 8_100),  # a step goes 3,000 below: the next result may be as large
         (8_000, STEPS[:5], 8_600),
         (8_950, STEPS, 9_550),
         (9_450, [*STEPS, "drop note", "drop output"], 9_450),
@@ -74,12 +74,24 @@ CASES = {
     "exactly_at_the_limit_nothing_is_lost": ([goal(9_000), OLD], []),
     "one_over_the_limit": ([goal(9_001), OLD], ["drop old"]),
     "it_goes_5_pct_below": (
-        [goal(9_000), item("r", 500, **RESULT), item("s", 510, **RESULT)],
-        ["clear r", "clear s"],
+        [goal(8_800), item("a", 600, ready=True, **ARTIFACT), item("b", 601, ready=True, **ARTIFACT)],
+        ["digest a", "digest b"],
     ),
     "not_further_than_5_pct_below": (
-        [goal(8_900), item("r", 590, **RESULT), item("s", 590, **RESULT)],
-        ["clear r"],
+        [goal(8_799), item("a", 601, ready=True, **ARTIFACT), item("b", 601, ready=True, **ARTIFACT)],
+        ["digest a"],
+    ),
+    "it_goes_below_by_the_next_result": (
+        [goal(8_781), *(item(name, 600, **RESULT) for name in "rst")],
+        ["clear r", "clear s", "clear t"],
+    ),
+    "not_further_below_than_the_next_result": (
+        [goal(8_780), *(item(name, 600, **RESULT) for name in "rst")],
+        ["clear r", "clear s"],
+    ),
+    "a_dearer_step_is_not_taken_for_the_room": (
+        [goal(8_900), item("out", 700, ready=True, **ARTIFACT), item("r", 600, **RESULT)],
+        ["digest out"],
     ),
     "an_unready_output_is_dropped": ([goal(9_000), item("out", 2_000, **ARTIFACT)], ["drop out"]),
     "a_digest_is_not_digested_again": (

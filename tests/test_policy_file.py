@@ -20,8 +20,8 @@ from ctxbudget.config.policy_file import (
 )
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.policy import By, Guard, Rule, RulePolicy, Selector, Which
-from ctxbudget.core.store import Filter
 from ctxbudget.core.types import Base, Do, Form, Kind, Layer, Limit, Scale, Trigger
+from ctxbudget.core.watch import Filter
 
 SHIPPED = lookup.names("policies")
 
@@ -148,7 +148,7 @@ def test_an_operation_takes_what_it_can_shorten(do: str, forms: tuple[Form, ...]
         ({"by": "agent"}, "rules[0].by: expected one of item, turn, phase, all, found 'agent'"),
         ({"select": {"layer": "transint"}}, "rules[0].select.layer: expected one of permanent, phas"
          "e, metadata, transient, found 'transint'"),
-        ({"select": {"kind": ["user", "tool"]}}, "rules[0].select.kind: expected one of system, use"),
+        ({"select": {"kind": ["user", "tool"]}}, "rules[0].select.kind: expected one of tools, system, use"),
         ({"select": {"phase": "next"}}, "rules[0].select.phase: expected one of current, earlier, f"),
         ({"select": {"ready": "yes"}}, "rules[0].select.ready: expected true or false, found 'yes'"),
         ({"select": {"layr": "phase"}}, "rules[0].select.layr: unknown key; did you mean 'layer'?"),
@@ -310,7 +310,7 @@ def test_set_params_are_in_the_label_and_in_the_data(
         ("gate=1", ":8: rules[0].when.pays_off: expected true or false, found 1"),
         ("above=1e400", ":8: rules[0].when.above: expected tokens"),
         (f"keep={'9' * 5000}", ":7: rules[0].select.keep_last: expected a whole number"),
-        ("kind=nobody", ":7: rules[0].select.kind: expected one of system, user"),
+        ("kind=nobody", ":7: rules[0].select.kind: expected one of tools, system, user"),
     ],
 )  # fmt: skip
 def test_params_are_refused(tmp_path: Path, pairs: str, error: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Form, Item, Kind, Layer
-from ctxbudget.core.watch import Filter
+from ctxbudget.core.watch import Entry, Filter, Slot
 
 Change: TypeAlias = Callable[[Store], object]
 
@@ -191,6 +191,116 @@ def test_sent_is_what_stands_at_the_front_as_in_the_last_call(
     assert store.calls == 3
 
 
+# ---- what comes back, and what a reader has to read again
+
+
+@pytest.mark.parametrize(
+    ("name", "stand_in", "expected"),
+    [
+        ("b", None, "p a b c"),
+        ("b", item("s"), "p a s c b"),  # its place is taken
+        ("p", None, "p a b c"),
+        ("p", item("s"), "p a b c s"),
+        ("p", permanent("s"), "s p a b c"),
+        ("c", None, "p a b c"),
+    ],
+)
+def test_what_is_put_back_goes_to_its_old_place_or_the_end_of_its_part(
+    name: str, stand_in: Item | None, expected: str
+) -> None:
+    store = store_of(permanent("p"), item("a"), item("b"), item("c"))
+    entry = store.entry(name)
+    store.replace([name], stand_in)
+    store.put_back(entry)
+    assert ids(store) == expected
+    assert store.tokens == 10 * len(store)
+    assert [one.item.id for one in store.shelf[name]] == [name]  # it stays there too
+
+
+def test_what_is_put_back_is_used_now_and_protected_until_a_call_has_carried_it() -> None:
+    store = store_of(item("a", kind=Kind.ARTIFACT), item("b"))
+    store.sent()
+    store.sent()
+    entry = store.entry("a")
+    store.replace(["a"], None)
+    store.put_back(entry)
+    back = store.entry("a")
+    assert (back.arrived_call, back.touched_call, back.returned_call) == (0, 2, 2)
+    assert back.is_fresh(store.calls)
+    assert entry.returned_call == -1  # the shelf keeps what left as it was
+    store.sent()
+    assert not back.is_fresh(store.calls)
+
+
+def test_what_is_put_back_may_be_pinned() -> None:
+    store = store_of(item("a"))
+    entry = store.entry("a")
+    for pin in (False, True):
+        store.replace(["a"], None)
+        store.put_back(entry, pin=pin)
+        assert [one.id for one in store.untouchable()] == ["a"] * pin
+        assert len(store.matching(Filter())) == (not pin)
+
+
+def test_entries_may_be_read_from_a_place_on() -> None:
+    store = store_of(permanent("p"), item("a"), item("b"), item("c"))
+    place = store.entry("b").slot
+    assert ids(entry.item for entry in store.entries(place)) == "b c"
+    store.replace(["b"], None)
+    assert ids(entry.item for entry in store.entries(place)) == "c"
+    assert ids(entry.item for entry in store.entries()) == "p a c"
+    assert ids(entry.item for entry in store.entries((9, 0))) == ""
+
+
+def test_a_reader_is_told_the_first_place_that_changed_and_asks_once() -> None:
+    store = store_of(permanent("p"), item("a"), item("b"))
+    assert store.read_from() == store.entry("p").slot
+    assert store.read_from() is None
+    store.touch("a")
+    store.sent()
+    store.update(replace(store["a"], ready=True))
+    assert store.read_from() is None
+    place = store.entry("a").slot
+    store.replace(["b"], item("b", version=1))
+    store.replace(["a"], None)
+    store.add(item("c"))
+    assert (store.read_from(), store.read_from()) == (place, None)
+    store.add(item("d"))
+    assert store.read_from() == store.entry("d").slot
+
+
+def put_back_b(store: Store) -> None:
+    entry = store.entry("b")
+    store.replace(["b"], None)
+    store.sent()
+    store.put_back(entry)
+
+
+EDITED: dict[str, tuple[Change, str]] = {
+    # the item at whose place the first edit is; a place that is empty now is named by what left
+    "nothing": (len, ""),
+    "one_more": (lambda store: store.add(item("d")), ""),
+    "learned_more": (lambda store: store.update(replace(store["a"], ready=True)), ""),
+    "shorter": (swap("b", item("b", version=1)), "b"),
+    "the_last_left": (swap("c", None), "c"),
+    "two_left": (lambda store: store.replace(["b", "a"], None), "a"),
+    "permanent_arrived": (lambda store: store.add(permanent("q")), "q"),
+    "put_back": (put_back_b, "b"),
+}
+
+
+@pytest.mark.parametrize(("change", "name"), EDITED.values(), ids=EDITED)
+def test_an_edit_is_what_changes_ahead_of_the_end(change: Change, name: str) -> None:
+    store = store_of(permanent("p"), item("a"), item("b"), item("c"))
+    store.sent()
+    places = {one.item.id: one.slot for one in store.entries()}
+    change(store)
+    places |= {one.item.id: one.slot for one in store.entries()}
+    assert store.edited == places.get(name)
+    store.sent()
+    assert store.edited is None
+
+
 # ---- selections
 
 ZOO = (
@@ -316,6 +426,21 @@ class Held:
     item: Item
     arrived: int
     touched: int
+    returned: int = -1
+    place: int = field(default=0, compare=False)
+    """Numbered by arrival; a stand-in takes it over."""
+
+    @property
+    def content(self) -> tuple[int, str, int]:
+        return self.place, self.item.id, self.item.version
+
+
+def tokens_of(held: Iterable[Held]) -> int:
+    return sum(one.item.tokens for one in held)
+
+
+def shown(entry: Entry) -> tuple[Slot, str, int]:
+    return entry.slot, entry.item.id, entry.item.version
 
 
 occupied = precondition(lambda machine: bool(machine.prompt()))
@@ -328,10 +453,14 @@ class AgainstPlainLists(RuleBasedStateMachine):
         super().__init__()
         self.store, self.numbers = Store(), count(1)
         self.rows: tuple[list[Held], ...] = ([], [], [], [])
-        self.shelf: dict[str, list[Item]] = {}
+        self.shelf: dict[str, list[Held]] = {}
         self.latest: dict[str, str] = {}
-        self.carried: list[tuple[str, int]] = []
+        self.carried: list[tuple[int, str, int]] = []
+        self.rendered: list[tuple[Slot, str, int]] = []
+        self.slots: dict[int, Slot] = {}
+        self.edits: list[int] = []
         self.calls = self.peak = 0
+        self.has_late_return = False
 
     def prompt(self) -> list[Held]:
         return [held for row in self.rows for held in row]
@@ -344,8 +473,16 @@ class AgainstPlainLists(RuleBasedStateMachine):
             return self.rows[1 if one.kind is Kind.SYSTEM else 2]
         return self.rows[3]
 
-    def end_of(self, one: Item) -> None:
-        self.row(one).append(Held(one, self.calls, self.calls))
+    def end_of(self, new: Held) -> None:
+        new.place = next(self.numbers)
+        self.row(new.item).append(new)
+        self.placed(new)
+
+    def placed(self, new: Held) -> None:
+        """Remember where the store put an item, and whether others stand behind it."""
+        self.slots[new.place] = self.store.entry(new.item.id).slot
+        if self.prompt()[-1] is not new:
+            self.edits.append(new.place)
 
     def pick(self, draw: st.DataObject) -> Held:
         return draw.draw(st.sampled_from(self.prompt()))
@@ -358,7 +495,7 @@ class AgainstPlainLists(RuleBasedStateMachine):
     def add(self, new: Item) -> None:
         new = replace(new, id=f"i{next(self.numbers)}")
         self.store.add(new)
-        self.end_of(new)
+        self.end_of(Held(new, self.calls, self.calls))
         if new.source is not None:
             for held in self.prompt():
                 if held.item.id == self.latest.get(new.source):
@@ -384,16 +521,47 @@ class AgainstPlainLists(RuleBasedStateMachine):
         self.store.replace(leaving, new)
         taken = [held for held in self.prompt() if held.item.id in leaving]
         for held in taken:
-            self.shelf.setdefault(held.item.id, []).append(held.item)
-        row = self.rows[3] if new is None else self.row(new)
-        if new is not None and (not taken or taken[0] not in row):
-            self.end_of(new)
-        elif new is not None:
-            same = new.id == taken[0].item.id
-            touched = taken[0].touched if same else self.calls
-            row.insert(row.index(taken[0]), Held(new, taken[0].arrived, touched))
+            self.shelf.setdefault(held.item.id, []).append(held)
+            self.edits.append(held.place)
         for row in self.rows:
             row[:] = [held for held in row if not any(held is one for one in taken)]
+        if new is None:
+            return
+        if not taken or self.row(taken[0].item) is not self.row(new):
+            self.end_of(Held(new, self.calls, self.calls))
+            return
+        touched = taken[0].touched if new.id == taken[0].item.id else self.calls
+        self.put(Held(new, taken[0].arrived, touched, place=taken[0].place))
+
+    def put(self, new: Held) -> None:
+        """Put an item in the place it names."""
+        row = self.row(new.item)
+        row.insert(sum(held.place < new.place for held in row), new)
+        self.placed(new)
+
+    @precondition(lambda machine: any(name not in machine.store for name in machine.shelf))
+    @rule(draw=st.data(), pin=st.booleans())
+    def put_back(self, draw: st.DataObject, pin: bool) -> None:
+        name = draw.draw(st.sampled_from([one for one in self.shelf if one not in self.store]))
+        index = draw.draw(st.integers(0, len(self.shelf[name]) - 1))
+        old = self.shelf[name][index]
+        self.store.put_back(self.store.shelf[name][index], pin=pin)
+        item = replace(old.item, pinned=old.item.pinned or pin)
+        new = Held(item, old.arrived, self.calls, self.calls, old.place)
+        if any(held.place == old.place for held in self.prompt()):
+            self.has_late_return = True
+            self.end_of(new)
+        else:
+            self.put(new)
+
+    @rule()
+    def read(self) -> None:
+        """Bring a copy up to date from the first place that changed."""
+        place = self.store.read_from()
+        if place is not None:
+            ahead = [one for one in self.rendered if one[0] < place]
+            self.rendered = ahead + [shown(entry) for entry in self.store.entries(place)]
+        assert self.rendered == [shown(entry) for entry in self.store.entries()]
 
     @occupied
     @rule(draw=st.data(), news=learned)
@@ -411,29 +579,42 @@ class AgainstPlainLists(RuleBasedStateMachine):
 
     @rule()
     def call(self) -> None:
-        assert self.store.sent().same_prefix_tokens == self.same_tokens()
-        self.carried = [(held.item.id, held.item.version) for held in self.prompt()]
+        sent, same = self.store.sent(), self.same()
+        behind = self.prompt()[len(same) :]
+        carried = [held for held in behind if held.content in self.carried]
+        assert sent.same_prefix_tokens == tokens_of(same)
+        assert sent.carried_after_tokens == tokens_of(carried)
+        self.carried = [held.content for held in self.prompt()]
         self.calls += 1
+        self.edits.clear()
 
-    def same_tokens(self) -> int:
+    def same(self) -> list[Held]:
+        """Return what stands at the front as the last call carried it."""
         pairs = zip(self.prompt(), self.carried, strict=False)
-        same = takewhile(lambda pair: (pair[0].item.id, pair[0].item.version) == pair[1], pairs)
-        return sum(held.item.tokens for held, _ in same)
+        return [held for held, _ in takewhile(lambda pair: pair[0].content == pair[1], pairs)]
 
     @invariant()
     def what_is_unsent_starts_behind_the_common_prefix(self) -> None:
         first = self.store.first_change()
         found = self.store.tokens if first is None else self.store.tokens_before(first)
-        assert found == self.same_tokens()
+        assert found == tokens_of(self.same())
+
+    @invariant()
+    def the_first_edit_is_known(self) -> None:
+        slots = [self.slots[place] for place in self.edits]
+        assert self.store.edited == min(slots, default=None)
 
     @invariant()
     def the_items_stand_in_order_with_their_ages(self) -> None:
-        entries = [self.store.entry(one.id) for one in self.store]
-        found = [Held(entry.item, entry.arrived_call, entry.touched_call) for entry in entries]
-        assert found == self.prompt()
+        entries = list(self.store.entries())
+        assert [Held(e.item, e.arrived_call, e.touched_call, e.returned_call) for e in entries] == (
+            self.prompt()
+        )
+        assert [entry.slot for entry in entries] == [self.slots[h.place] for h in self.prompt()]
         assert [entry.slot for entry in entries] == sorted(entry.slot for entry in entries)
+        assert [self.store.entry(one.id) for one in self.store] == entries
         arrivals = [held.arrived for held in self.rows[3]]
-        assert arrivals == sorted(arrivals)
+        assert arrivals == sorted(arrivals) or self.has_late_return
 
     @invariant()
     def totals_are_the_sums_of_what_is_there(self) -> None:
@@ -453,7 +634,7 @@ class AgainstPlainLists(RuleBasedStateMachine):
     @invariant()
     def all_that_left_is_on_the_shelf_and_the_untouchable_are_known(self) -> None:
         left = {name: [one.item for one in them] for name, them in self.store.shelf.items()}
-        assert left == self.shelf
+        assert left == {name: [held.item for held in them] for name, them in self.shelf.items()}
         untouchable = {held.item.id for held in self.prompt() if held.item.untouchable}
         assert {one.id for one in self.store.untouchable()} == untouchable
 

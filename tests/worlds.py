@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ctxbudget.config.policy_file import load_policy, policy_from_data
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.events import (
+    Activated,
     AgentFinished,
     AgentStarted,
     AllocatorSpec,
@@ -23,7 +24,9 @@ from ctxbudget.core.events import (
     Phase,
     PhaseFinished,
     PhaseStarted,
+    PromptCounted,
     Pruned,
+    Registered,
     Rejected,
     RestoreAsked,
     Review,
@@ -40,6 +43,8 @@ from ctxbudget.core.policy import Policy
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import MAIN, Cache, Do, Item, Kind, Scale
 from ctxbudget.session import Session
+
+E = TypeVar("E")
 
 PolicySpec: TypeAlias = str | Mapping[str, Any] | Policy
 """A shipped name (with params), the content of a policy file, or a function."""
@@ -73,6 +78,7 @@ class World:
         calls: calls that the whole run is expected to make.
         grants: what the fixed allocator gives each phase; the dynamic one works without them.
         cache: of the model without a name.
+        start: further fields of the run's first fact.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class World:
         calls: int = 1,
         grants: Mapping[str, int] | None = None,
         cache: Cache | None = None,
+        **start: Any,
     ) -> None:
         self.at = 0.0
         self.events: list[Event] = []
@@ -114,6 +121,7 @@ class World:
                 ),
                 allocator=AllocatorSpec(use="fixed" if grants else "dynamic"),
                 caches={} if cache is None else {"": cache},
+                **start,
             )
         )
 
@@ -136,6 +144,19 @@ class World:
     def answered(self, tokens: int, thread: str = MAIN, **fields: Any) -> World:
         """Let the provider report the size of the last prompt."""
         return self.feed(CallAnswered(at=self.at, uncached_tokens=tokens, thread=thread, **fields))
+
+    def counted(self, tokens: int, thread: str = MAIN) -> World:
+        """Let the provider count the prompt as it stands."""
+        return self.feed(PromptCounted(at=self.at, tokens=tokens, thread=thread))
+
+    def register(self, name: str, tokens: int, *activated_by: str, **fields: Any) -> World:
+        """Register an item; any field of it may be given."""
+        item = Item(id=name, tokens=tokens, **{"kind": Kind.NOTE, **fields})
+        return self.feed(Registered(at=self.at, item=item, activated_by=activated_by))
+
+    def activate(self, name: str, thread: str = MAIN) -> World:
+        """Ask for a registered item."""
+        return self.feed(Activated(at=self.at, item=name, thread=thread))
 
     def restore(self, name: str, thread: str = MAIN, *, pin: bool = False) -> World:
         """Ask for an item back."""
@@ -211,9 +232,12 @@ class World:
             AgentFinished(at=self.at, phase=phase, wave=wave, agent="x", delivered=delivered)
         )
 
-    def reject(self, thread: str = MAIN, limit_tokens: int | None = 10**9) -> World:
-        """Let the provider refuse the prompt."""
-        return self.feed(Rejected(at=self.at, thread=thread, limit_tokens=limit_tokens))
+    def reject(
+        self, thread: str = MAIN, limit_tokens: int | None = 10**9, tokens: int | None = None
+    ) -> World:
+        """Let the provider refuse the prompt; unless said otherwise, without a new limit."""
+        fact = Rejected(at=self.at, thread=thread, limit_tokens=limit_tokens, tokens=tokens)
+        return self.feed(fact)
 
     def end_run(self) -> World:
         """Finish the run."""
@@ -233,6 +257,15 @@ class World:
     def prompt(self, thread: str = MAIN) -> dict[str, int]:
         """Return the tokens of each item, in the order of the prompt."""
         return {item.id: item.tokens for item in self.store(thread)}
+
+    @property
+    def occupancy(self) -> int:
+        """What limits are held to in the main thread."""
+        return self.engine.state.main.occupancy_tokens
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return the events of one type so far."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def pruned(self) -> list[Pruned]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, read_workflow
 from ctxbudget.core.errors import BudgetExceededError, JournalError
 from ctxbudget.core.types import Level
-from ctxbudget.journal import JournalWriter, is_journal
+from ctxbudget.journal import JournalWriter, is_journal, is_locked
 from ctxbudget.metrics import Metrics
 from ctxbudget.report import as_json
 from ctxbudget.simulate import measure_for, simulate
@@ -100,10 +101,20 @@ def _journal(path: Path | None) -> Iterator[JournalWriter | None]:
         target = Path(os.path.realpath(path))  # a link goes on pointing where it does
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
-            with partial.open("w", encoding="utf-8", newline="\n") as file:
+            partial.unlink(missing_ok=True)
+            with open(
+                partial,
+                "x",
+                encoding="utf-8",
+                errors="surrogatepass",
+                newline="\n",
+                opener=_owner_only,
+            ) as file:
                 yield JournalWriter(file)
                 file.flush()
                 os.fsync(file.fileno())
+            if target.exists():
+                shutil.copymode(target, partial)
             os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
@@ -112,12 +123,22 @@ def _journal(path: Path | None) -> Iterator[JournalWriter | None]:
         raise JournalError(f"{reason}; choose another place", path=str(path)) from None
 
 
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _refuse_to_replace(path: Path) -> None:
-    """Check that nothing but a journal or an empty file is there."""
+    """Check that nothing but an empty file, or a journal that nobody writes, is there."""
     if not path.exists():
         return
     if not path.is_file() or (path.stat().st_size and not is_journal(path)):
         raise JournalError("exists and is not a journal; choose another name", path=str(path))
+    if is_locked(path):
+        raise JournalError(
+            "is being written by somebody else; wait until that run has ended, or choose another "
+            "name",
+            path=str(path),
+        )
 
 
 def _notes(setup: RunSetup) -> list[str]:

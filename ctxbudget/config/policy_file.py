@@ -36,8 +36,8 @@ from ctxbudget.config.fields import (
 from ctxbudget.config.own_code import OwnPolicy, import_attribute
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.policy import By, Guard, Policy, Rule, RulePolicy, Selector, Which
-from ctxbudget.core.store import Filter
 from ctxbudget.core.types import Do, Form, Kind, Layer, Scale, Trigger
+from ctxbudget.core.watch import Filter
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -399,7 +399,8 @@ class Engine:
             usd = price.cost_usd(
                 uncached_tokens=fact.uncached_tokens,
                 cache_read_tokens=fact.cache_read_tokens,
-                cache_write_tokens=fact.cache_write_tokens,
+                cache_write_5m_tokens=fact.cache_write_tokens - fact.cache_write_1h_tokens,
+                cache_write_1h_tokens=fact.cache_write_1h_tokens,
                 output_tokens=fact.output_tokens,
             )
             yield from state.spending.spend(usd, state.phase, fact.at)

@@ -201,6 +201,9 @@ class CallAnswered:
     uncached_tokens: int
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    """With either lifetime."""
+    cache_write_1h_tokens: int = 0
+    """Of those, with the long one."""
     output_tokens: int = 0
     model: str = ""
     thread: str = MAIN
@@ -302,6 +305,8 @@ class Shortened:
     """The hash of the shorter form, where there is a text."""
     charge: Charge | None = None
     """What writing it used, if a model did."""
+    note: str = ""
+    """What went wrong with it, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

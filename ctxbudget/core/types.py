@@ -279,30 +279,47 @@ class Cache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a model charges for one token of each kind, in US dollars."""
+    """What one token of each kind costs, in US dollars.
+
+    A price for larger prompts holds for the whole request, output included, not only for the
+    tokens above the threshold.
+
+    Source: of whole-request tiers, Anthropic's and Google's pricing pages.
+    """
 
     input_usd: Decimal
+    """A token that was neither read from the cache nor written to it."""
     cache_read_usd: Decimal
-    cache_write_usd: Decimal
+    cache_write_5m_usd: Decimal
+    cache_write_1h_usd: Decimal
     output_usd: Decimal
-    tier_above_tokens: int | None = None
-    """A prompt above this size is charged at `tier_factor` times all prices."""
-    tier_factor: Decimal = Decimal(1)
+    larger: tuple[tuple[int, Price], ...] = ()
+    """(threshold, price) for prompts of more than `threshold` tokens, by rising threshold."""
+
+    def for_prompt(self, prompt_tokens: int) -> Price:
+        """Return the price that holds for a request with a prompt of this many tokens."""
+        found = self
+        for threshold_tokens, price in self.larger:
+            if prompt_tokens > threshold_tokens:
+                found = price
+        return found
 
     def cost_usd(
         self,
         *,
-        uncached_tokens: int,
-        cache_read_tokens: int,
-        cache_write_tokens: int,
+        uncached_tokens: int = 0,
+        cache_read_tokens: int = 0,
+        cache_write_5m_tokens: int = 0,
+        cache_write_1h_tokens: int = 0,
         output_tokens: int = 0,
     ) -> Decimal:
-        """Return what a call costs."""
-        prompt_tokens = uncached_tokens + cache_read_tokens + cache_write_tokens
-        is_above = self.tier_above_tokens is not None and prompt_tokens > self.tier_above_tokens
-        return (self.tier_factor if is_above else 1) * (
-            uncached_tokens * self.input_usd
-            + cache_read_tokens * self.cache_read_usd
-            + cache_write_tokens * self.cache_write_usd
-            + output_tokens * self.output_usd
+        """Return what one request costs; its prompt is all tokens but the output."""
+        written_tokens = cache_write_5m_tokens + cache_write_1h_tokens
+        price = self.for_prompt(uncached_tokens + cache_read_tokens + written_tokens)
+        return (
+            uncached_tokens * price.input_usd
+            + cache_read_tokens * price.cache_read_usd
+            + cache_write_5m_tokens * price.cache_write_5m_usd
+            + cache_write_1h_tokens * price.cache_write_1h_usd
+            + output_tokens * price.output_usd
         )

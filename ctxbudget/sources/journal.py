@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from ctxbudget.config.policy_file import policy_from_data
 from ctxbudget.config.run_setup import find_allocator
 from ctxbudget.core.engine import Engine
-from ctxbudget.core.errors import JournalError
+from ctxbudget.core.errors import BudgetExceededError, JournalError, PolicyError, SourceError
 from ctxbudget.core.events import (
     Answered,
     Effect,
@@ -79,12 +80,28 @@ def replay(
         JournalError: the journal does not begin with a run, or the engine asks for what it does
             not answer.
     """
-    source = JournalSource(events, path)
-    facts = source.facts()
-    first = next(facts, None)
+    events = iter(events)
+    first = next((event for event in events if isinstance(event, Fact)), None)
     if not isinstance(first, RunStarted):
         raise JournalError("the first event is not run_started", path=path)
     policy = policy_from_data(first.policy)
-    session = Session(Engine(policy.policy, find_allocator), source.answer, listeners)
-    session.feed(first)
-    session.run(facts)
+    engine = Engine(policy.policy, find_allocator)
+    replay_into(engine, chain([first], events), listeners, path=path)
+
+
+def replay_into(
+    engine: Engine, events: Iterable[Event], listeners: Sequence[Listener], *, path: str = "journal"
+) -> None:
+    """Feed a journal's facts through an engine that has not begun; errors as `replay`.
+
+    What the engine refused while the run went on it refuses again, and the replay goes on.
+    """
+    source = JournalSource(events, path)
+    session = Session(engine, source.answer, listeners)
+    for fact in source.facts():
+        try:
+            session.feed(fact)
+        except JournalError:
+            raise
+        except (BudgetExceededError, PolicyError, SourceError):
+            continue

@@ -1,0 +1,1 @@
+"""The engine inside a running orchestrator: real text in, prompts that fit out."""

@@ -1,0 +1,219 @@
+"""Messages of providers as pieces, one for each block, and the text that a block holds.
+
+A piece keeps its block in the shape of Anthropic's Messages API, which knows more kinds of blocks
+than the others; OpenAI-style messages are turned into it and back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ctxbudget.core.errors import AdapterError
+from ctxbudget.core.types import Kind
+
+Block: TypeAlias = Mapping[str, Any]
+"""A content block, never changed once it is in a prompt."""
+
+Message: TypeAlias = Mapping[str, Any]
+"""A provider's message: a role and its content."""
+
+MEDIA = frozenset({"image", "document", "image_url", "input_image"})
+THINKING = frozenset({"thinking", "redacted_thinking"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One block on its way into a prompt."""
+
+    kind: Kind
+    block: Block
+    call_id: str | None = None
+    """What a tool call and its result share."""
+    tool: str | None = None
+
+
+def text_piece(kind: Kind, text: str) -> Piece:
+    """Return a piece of plain text."""
+    return Piece(kind=kind, block={"type": "text", "text": text})
+
+
+def artifact_piece(text: str, *, title: str, path: str, metadata: str) -> Piece:
+    """Return what an agent hands over, with what its metadata will say, where that is given."""
+    fields = {"title": title, "path": path, "metadata": metadata}
+    block = {"type": "artifact", "text": text, **{key: one for key, one in fields.items() if one}}
+    return Piece(kind=Kind.ARTIFACT, block=block)
+
+
+def pieces_of(message: Any) -> list[Piece]:
+    """Return a message, Anthropic-style or OpenAI-style, block by block; empty texts are left out.
+
+    Objects of a provider's SDK are read as the mappings they stand for.
+
+    Raises:
+        AdapterError: it is no message.
+    """
+    found = _plain(message)
+    if not isinstance(found, Mapping) or not isinstance(found.get("role"), str):
+        raise AdapterError(
+            f"expected a message with a role, found {str(message)[:80]!r}; pass a mapping such as "
+            '{"role": "user", "content": "..."}'
+        )
+    return [piece for piece in _read(found) if not _is_empty(piece.block)]
+
+
+def _read(message: Mapping[str, Any]) -> Iterator[Piece]:
+    role, content = message["role"], message.get("content")
+    if role == "tool":
+        block = {
+            "type": "tool_result",
+            "tool_use_id": message.get("tool_call_id"),
+            "content": content,
+        }
+        yield _piece(block, role)
+        return
+    if role not in ("user", "assistant", "system", "developer"):
+        raise AdapterError(
+            f"expected role user, assistant, system, developer or tool, found {role!r}; rename it"
+        )
+    for block in _blocks(content):
+        yield _piece(block, role)
+    for call in message.get("tool_calls") or ():
+        yield _piece(_from_openai_call(call), role)
+
+
+def _blocks(content: Any) -> Iterator[dict[str, Any]]:
+    if content is None:
+        return
+    if isinstance(content, str):
+        yield {"type": "text", "text": content}
+        return
+    if not isinstance(content, Iterable):
+        raise AdapterError(f"expected text or a list of blocks, found {str(content)[:80]!r}")
+    for block in content:
+        if isinstance(block, str):
+            yield {"type": "text", "text": block}
+        elif isinstance(block, Mapping):
+            yield {key: one for key, one in block.items() if key != "cache_control"}
+        else:
+            raise AdapterError(f"expected a content block, found {str(block)[:80]!r}")
+
+
+def _piece(block: dict[str, Any], role: str) -> Piece:
+    kind_of_role = {
+        "user": Kind.USER,
+        "assistant": Kind.ASSISTANT,
+        "system": Kind.SYSTEM,
+        "developer": Kind.SYSTEM,
+    }
+    type_ = block.get("type")
+    if type_ == "tool_use":
+        call_id = _required(block, "id")
+        return Piece(kind=Kind.TOOL_CALL, block=block, call_id=call_id, tool=block.get("name"))
+    if type_ == "tool_result":
+        return Piece(kind=Kind.TOOL_RESULT, block=block, call_id=_required(block, "tool_use_id"))
+    if type_ in THINKING:
+        return Piece(kind=Kind.THINKING, block=block)
+    if type_ in ("input_text", "output_text"):
+        block = {"type": "text", "text": block.get("text", "")}
+    return Piece(kind=kind_of_role.get(role, Kind.USER), block=block)
+
+
+def _required(block: Mapping[str, Any], key: str) -> str:
+    found = block.get(key)
+    if not isinstance(found, str) or not found:
+        raise AdapterError(f"a {block.get('type')} block needs `{key}`, found {found!r}; add it")
+    return found
+
+
+def _from_openai_call(call: Any) -> dict[str, Any]:
+    function = call.get("function") or {}
+    arguments = function.get("arguments") or "{}"
+    try:
+        given = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        given = None
+    if not isinstance(given, Mapping):
+        given = {"arguments": arguments}
+    return {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given}
+
+
+def _plain(value: Any) -> Any:
+    """Return what an SDK's object stands for, without the fields that were never set."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return _plain(dump(mode="json", exclude_unset=True, by_alias=True))
+    return value
+
+
+def _is_empty(block: Block) -> bool:
+    return block.get("type") == "text" and not str(block.get("text") or "").strip()
+
+
+# ---- the text of a block
+
+
+def as_sent(block: Block) -> Block:
+    """Return a block as a provider takes it."""
+    if block.get("type") != "artifact":
+        return block
+    return {"type": "text", "text": text_of(block)}
+
+
+def text_of(block: Block) -> str:
+    """Return the text of a block: what is counted, shortened and searched; media have none."""
+    type_ = block.get("type")
+    if type_ == "text":
+        return str(block.get("text") or "")
+    if type_ == "artifact":
+        named = " ".join(str(block[key]) for key in ("title", "path") if key in block)
+        return f"{named}\n{block.get('text')}" if named else str(block.get("text") or "")
+    if type_ == "tool_use":
+        return f"{block.get('name')} {compact_json(block.get('input'))}"
+    if type_ == "tool_result":
+        return _text_of_content(block.get("content"))
+    if type_ == "thinking":
+        return str(block.get("thinking") or "")
+    if type_ in MEDIA:
+        return ""
+    return compact_json(block)
+
+
+def media_of(block: Block) -> Iterator[Block]:
+    """Yield the images and documents of a block, those inside a tool result included."""
+    if block.get("type") in MEDIA:
+        yield block
+    content = block.get("content")
+    if block.get("type") == "tool_result" and isinstance(content, list):
+        yield from (one for one in content if isinstance(one, Mapping) and one.get("type") in MEDIA)
+
+
+def with_text(block: Block, text: str) -> Block:
+    """Return a block that says this text in place of its own; a call keeps its name and id."""
+    type_ = block.get("type")
+    if type_ == "tool_result":
+        return {**block, "content": text}
+    if type_ == "tool_use":
+        return {**block, "input": {"shortened": text}}
+    return {"type": "text", "text": text}
+
+
+def compact_json(value: Any) -> str:
+    """Return a value as JSON without spaces, keys in their order."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _text_of_content(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(text_of(one) if isinstance(one, Mapping) else str(one) for one in content)
+    return compact_json(content)

@@ -1,0 +1,124 @@
+"""What a caller says to a thread, as facts; shared by synchronous and asynchronous runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ctxbudget.core.errors import AdapterError
+from ctxbudget.core.types import Kind, Layer
+from ctxbudget.live.answers import pieces_of_answer, usage_of
+from ctxbudget.live.parts import Parts
+from ctxbudget.live.pieces import Piece, pieces_of, text_piece
+from ctxbudget.overflow import Overflow, overflow_of
+from ctxbudget.sources.live import Facts, Usage
+
+Content: TypeAlias = str | Sequence[Mapping[str, Any] | str]
+"""A text, or a list of content blocks."""
+
+Ids: TypeAlias = tuple[str, ...]
+
+
+class Said:
+    """Facts about one thread. `scope_layer` is where its instructions go."""
+
+    def __init__(self, parts: Parts, thread: str, scope_layer: Layer) -> None:
+        self.parts, self.thread, self.scope_layer = parts, thread, scope_layer
+
+    def system(self, text: str) -> Facts[Ids]:
+        """Say instructions, which live as long as their scope."""
+        return self._all([text_piece(Kind.SYSTEM, text)] if text.strip() else [], pinned=False,
+                         source=None, layer=self.scope_layer)  # fmt: skip
+
+    def tools(self, definitions: Iterable[Mapping[str, Any]]) -> Facts[Ids]:
+        """Say definitions of tools, Anthropic-style or OpenAI-style."""
+        pieces = [Piece(kind=Kind.TOOLS, block=_tool(one)) for one in definitions]
+        return self._all(pieces, pinned=False, source=None, layer=self.scope_layer)
+
+    def user(self, content: Content, *, pinned: bool, source: str | None) -> Facts[Ids]:
+        """Say what the user says; the first such message is the goal and stays."""
+        return self._all(pieces_of({"role": "user", "content": content}), pinned, source)
+
+    def assistant(self, content: Content, *, pinned: bool) -> Facts[Ids]:
+        """Say what the model wrote."""
+        return self._all(pieces_of({"role": "assistant", "content": content}), pinned, None)
+
+    def messages(self, messages: Iterable[Any]) -> Facts[Ids]:
+        """Say messages of a provider's shape."""
+        ids: list[str] = []
+        for message in messages:
+            ids += yield from self._all(pieces_of(message), pinned=False, source=None)
+        return tuple(ids)
+
+    def tool_call(
+        self, name: str, arguments: Mapping[str, Any], call_id: str, source: str | None
+    ) -> Facts[Ids]:
+        """Say that the model wrote a call of a tool."""
+        block = {"type": "tool_use", "id": call_id, "name": name, "input": dict(arguments)}
+        piece = Piece(kind=Kind.TOOL_CALL, block=block, call_id=call_id, tool=name)
+        return self._all([piece], pinned=False, source=source)
+
+    def tool_result(
+        self, call_id: str, content: Content, *, is_error: bool, source: str | None, pinned: bool
+    ) -> Facts[Ids]:
+        """Say what a tool answered."""
+        block: dict[str, Any] = {"type": "tool_result", "tool_use_id": call_id, "content": content}
+        if is_error:
+            block["is_error"] = True
+        return self._all(pieces_of({"role": "user", "content": [block]}), pinned, source)
+
+    def keep(self, text: str, *, layer: Layer, pinned: bool, source: str | None) -> Facts[Ids]:
+        """Say a text of the caller's own, such as a file of memories."""
+        pieces = [text_piece(Kind.SYSTEM, text)] if text.strip() else []
+        return self._all(pieces, pinned, source, layer)
+
+    def answered(self, answer: Any) -> Facts[Ids]:
+        """Say what the model wrote, and what the provider reported."""
+        model = self.parts.thread(self.thread).model
+        usage = usage_of(answer, model)
+        if usage is not None:
+            yield from self.parts.source.answered(usage, self.thread)
+        return (yield from self._all(pieces_of_answer(answer), pinned=False, source=None))
+
+    def used(self, usage: Usage) -> Facts[None]:
+        """Say what the provider reported, without an answer."""
+        return self.parts.source.answered(usage, self.thread)
+
+    def rejected(self, refusal: BaseException | Overflow | None) -> Facts[None]:
+        """Say that the provider refused the prompt as too large.
+
+        Raises:
+            AdapterError: the error says something else.
+        """
+        found = overflow_of(refusal) if isinstance(refusal, BaseException) else refusal
+        if isinstance(refusal, BaseException) and found is None:
+            raise AdapterError(
+                f"the error is not a refusal of a too large prompt: {refusal}; handle it otherwise"
+            ) from refusal
+        is_size_known = found is not None and not found.is_body_size
+        tokens = found.tokens if found is not None and is_size_known else None
+        limit = found.limit_tokens if found is not None and is_size_known else None
+        return self.parts.source.rejected(self.thread, tokens, limit)
+
+    def _all(
+        self,
+        pieces: Iterable[Piece],
+        pinned: bool,
+        source: str | None,
+        layer: Layer = Layer.TRANSIENT,
+    ) -> Facts[Ids]:
+        return self.parts.source.add_all(
+            pieces, thread=self.thread, layer=layer, pinned=pinned, source=source
+        )
+
+
+def _tool(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool's definition in Anthropic's shape."""
+    function = definition.get("function")
+    if not isinstance(function, Mapping):
+        return {key: one for key, one in definition.items() if key != "cache_control"}
+    return {
+        "name": function.get("name"),
+        "description": function.get("description", ""),
+        "input_schema": function.get("parameters", {}),
+    }

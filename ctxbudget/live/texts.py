@@ -1,0 +1,121 @@
+"""Which text each version of each item holds, in each thread. Texts are kept: nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ctxbudget.core.errors import SourceError
+from ctxbudget.core.events import (
+    Event,
+    Injected,
+    ItemAdded,
+    Pruned,
+    Registered,
+    Restored,
+    Seeded,
+    Shortened,
+)
+from ctxbudget.core.types import MAIN, Do
+from ctxbudget.journal import content_hash
+from ctxbudget.live.pieces import Block
+
+Redact: TypeAlias = Callable[[Any], Any]
+"""Returns a JSON value without what must not be written down."""
+
+_Asked: TypeAlias = tuple[str, Do, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Texts:
+    """A listener that knows the block behind each (thread, item, version).
+
+    A block is handed in under its hash before the event that names it. What is written down may
+    be redacted; the hash is that of the redacted block.
+    """
+
+    redact: Redact | None = None
+    _by_hash: dict[str, Block] = field(default_factory=dict)
+    _to_write: dict[str, Any] = field(default_factory=dict)
+    _blocks: dict[tuple[str, str, int], Block] = field(default_factory=dict)
+    _registered: dict[str, Block] = field(default_factory=dict)
+    _answers: dict[_Asked, Block] = field(default_factory=dict)
+
+    def take_in(self, block: Block) -> str:
+        """Keep a block until an event names it; return its hash."""
+        written = block if self.redact is None else self.redact(block)
+        name = content_hash(written)
+        self._by_hash[name] = block
+        self._to_write[name] = written
+        return name
+
+    def content_of(self, text: str) -> Any:
+        """Return what the journal writes for a hash; for the first event that names it."""
+        return self._to_write.pop(text)
+
+    def know(self, contents: Mapping[str, Any]) -> None:
+        """Take in blocks by hash, as a journal holds them."""
+        self._by_hash.update(contents)
+
+    def block(self, thread: str, item: str, version: int) -> Block:
+        """Return the block of an item's version.
+
+        Raises:
+            SourceError: the journal that the run was resumed from holds no texts.
+        """
+        found = self.find(thread, item, version)
+        if found is None:
+            raise SourceError(
+                f"the text of item {item!r} (version {version}) is not known; a run can go on "
+                "only from a journal that keeps texts"
+            )
+        return found
+
+    def find(self, thread: str, item: str, version: int) -> Block | None:
+        """Return the block of an item's version, or None if its text is not known."""
+        return self._blocks.get((thread, item, version))
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case ItemAdded() | Registered() | Shortened():
+                self._named(event)
+            case Pruned():
+                self._pruned(event)
+            case Injected():
+                block = self._registered.get(event.item.id)
+                self._keep(event.thread, event.item.id, event.item.version, block)
+            case Seeded():
+                self._share(event.thread, event.items)
+            case Restored():
+                self._share(event.thread, ((item.id, item.version) for item in event.items))
+            case _:
+                pass
+
+    def _named(self, event: ItemAdded | Registered | Shortened) -> None:
+        block = self._by_hash.get(event.text or "")
+        if block is None:
+            return
+        if isinstance(event, ItemAdded):
+            self._keep(event.thread, event.item.id, event.item.version, block)
+        elif isinstance(event, Registered):
+            self._registered[event.item.id] = block
+        else:
+            self._answers[event.thread, event.do, event.items] = block
+
+    def _share(self, thread: str, items: Iterable[tuple[str, int]]) -> None:
+        """Let a thread know items that it has from the main one."""
+        for name, version in items:
+            self._keep(thread, name, version, self.find(MAIN, name, version))
+
+    def _pruned(self, event: Pruned) -> None:
+        asked = (event.thread, event.do, (*event.items, *event.reads))
+        block = self._answers.pop(asked, None)
+        if event.stand_in is not None and block is not None:
+            stand_in = event.stand_in
+            self._blocks[event.thread, stand_in.id, stand_in.version] = block
+
+    def _keep(self, thread: str, item: str, version: int, block: Block | None) -> None:
+        if block is not None:
+            self._blocks.setdefault((thread, item, version), block)
