@@ -19,6 +19,7 @@ from ctxbudget.core.events import (
     RunStarted,
     Seeded,
     ThreadClosed,
+    Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Item, Price
 
@@ -118,6 +119,13 @@ class History:
                 self._restored(event)
             case CallSent():
                 self._sent(event)
+            case Withdrawn():
+                for name in event.items:
+                    stay = self._went(event.thread, name)
+                    if stay is not None:
+                        self._happenings[name].append(
+                            Happening(at=event.at, thread=event.thread, what="withdrawn", tokens=0)
+                        )
             case ThreadClosed():
                 for name in list(self._lanes[event.thread].stays):
                     self._went(event.thread, name)

@@ -11,18 +11,21 @@ from ctxbudget.core.events import (
     CallSent,
     Event,
     HeadroomShared,
+    Injected,
     ItemAdded,
     PhaseClosed,
     PhaseStarted,
     Pruned,
+    Restored,
     RunClosed,
     RunStarted,
     ThreadClosed,
     Told,
     WaveClosed,
     WaveStarted,
+    Withdrawn,
 )
-from ctxbudget.core.types import MAIN, Kind, Layer, Scale
+from ctxbudget.core.types import MAIN, Item, Kind, Layer, Scale
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +93,8 @@ class PhaseRow:
     over_tokens: int = 0
     pruned_tokens: int = 0
     """Net, in the main thread: removed minus the stand-ins left."""
+    restored_tokens: int = 0
+    """Net, in the main thread: what came back minus the stand-ins that left."""
     sent_tokens: int = 0
     calls: int = 0
     cache: CacheRow = field(default_factory=CacheRow)
@@ -118,6 +123,7 @@ class RunRow:
     peak_tokens: int = 0
     residual_tokens: int = 0
     pruned_tokens: int = 0
+    restored_tokens: int = 0
     sent_tokens: int = 0
     calls: int = 0
     cache: CacheRow = field(default_factory=CacheRow)
@@ -153,7 +159,10 @@ class Metrics:
             HeadroomShared: self._headroom_shared,
             AgentStarted: self._agent_started,
             ItemAdded: self._item_added,
+            Injected: self._injected,
+            Withdrawn: self._withdrawn,
             Pruned: self._pruned,
+            Restored: self._restored,
             CallSent: self._call_sent,
             ThreadClosed: self._thread_closed,
             Told: self._told,
@@ -200,12 +209,39 @@ class Metrics:
         if event.thread != MAIN:
             return
         item = event.item
-        self._items[item.id] = (item.layer, item.tokens)
-        self._layers[item.layer] += item.tokens
+        self._came(item)
         if self._phase is not None and item.kind is Kind.ARTIFACT:
             self._phase.outputs += 1
             self._phase.outputs_tokens += item.tokens
             self._phase.largest_output_tokens = max(self._phase.largest_output_tokens, item.tokens)
+
+    def _injected(self, event: Injected) -> None:
+        if event.thread == MAIN:
+            self._came(event.item)
+
+    def _withdrawn(self, event: Withdrawn) -> None:
+        if event.thread == MAIN:
+            for name in event.items:
+                self._went(name)
+
+    def _restored(self, event: Restored) -> None:
+        if event.thread != MAIN:
+            return
+        for name in event.removed:
+            self._went(name)
+        for item in event.items:
+            self._came(item)
+        self.run.restored_tokens += event.gained_tokens
+        if self._phase is not None:
+            self._phase.restored_tokens += event.gained_tokens
+
+    def _came(self, item: Item) -> None:
+        self._items[item.id] = (item.layer, item.tokens)
+        self._layers[item.layer] += item.tokens
+
+    def _went(self, name: str) -> None:
+        layer, tokens = self._items.pop(name, (Layer.TRANSIENT, 0))
+        self._layers[layer] -= tokens
 
     def _pruned(self, event: Pruned) -> None:
         if event.thread != MAIN:
@@ -213,12 +249,9 @@ class Metrics:
             return
         self.run.pruned_tokens += event.net_tokens
         for name in event.items:
-            layer, tokens = self._items.pop(name)
-            self._layers[layer] -= tokens
+            self._went(name)
         if event.stand_in is not None:
-            stand_in = event.stand_in
-            self._items[stand_in.id] = (stand_in.layer, stand_in.tokens)
-            self._layers[stand_in.layer] += stand_in.tokens
+            self._came(event.stand_in)
         if self._phase is not None:
             self._phase.pruned_tokens += event.net_tokens
             by_rule = self._phase.pruned_by_rule

@@ -74,11 +74,19 @@ CASES = {
     "exactly_at_the_limit_nothing_is_lost": ([goal(9_000), OLD], []),
     "one_over_the_limit": ([goal(9_001), OLD], ["drop old"]),
     "it_goes_5_pct_below": (
-        [goal(8_800), item("a", 600, ready=True, **ARTIFACT), item("b", 601, ready=True, **ARTIFACT)],
+        [
+            goal(8_800),
+            item("a", 600, ready=True, **ARTIFACT),
+            item("b", 601, ready=True, **ARTIFACT),
+        ],
         ["digest a", "digest b"],
     ),
     "not_further_than_5_pct_below": (
-        [goal(8_799), item("a", 601, ready=True, **ARTIFACT), item("b", 601, ready=True, **ARTIFACT)],
+        [
+            goal(8_799),
+            item("a", 601, ready=True, **ARTIFACT),
+            item("b", 601, ready=True, **ARTIFACT),
+        ],
         ["digest a"],
     ),
     "it_goes_below_by_the_next_result": (

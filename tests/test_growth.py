@@ -85,9 +85,7 @@ def test_the_largest_is_the_first_of_that_size() -> None:
     assert growth.largest.id == "b"
 
 
-@pytest.mark.parametrize(
-    ("room", "calls"), [(-1, 0), (0, 1), (299, 1), (300, 2), (900, 4)]
-)
+@pytest.mark.parametrize(("room", "calls"), [(-1, 0), (0, 1), (299, 1), (300, 2), (900, 4)])
 def test_calls_until_the_room_is_used_up(room: int, calls: int) -> None:
     assert grown((5_000,), (300,)).calls_until(room) == calls
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +20,20 @@ from ctxbudget.config.policy_file import policy_from_data
 from ctxbudget.config.run_setup import RunSetup, find_allocator, set_up_run
 from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow
 from ctxbudget.core.engine import Engine
-from ctxbudget.core.errors import BudgetExceededError
-from ctxbudget.core.events import Event, ItemAdded, Pruned
+from ctxbudget.core.errors import BudgetExceededError, SourceError
+from ctxbudget.core.events import (
+    CallAnswered,
+    CallSent,
+    CallStarted,
+    Event,
+    Fact,
+    ItemAdded,
+    PromptCounted,
+    Pruned,
+    RestoreAsked,
+    Restored,
+    UndoAsked,
+)
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Form, Kind, Layer, Trigger
 from ctxbudget.journal import JournalWriter, read_events
@@ -139,6 +154,15 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
     return rule
 
 
+plain_rules = st.fixed_dictionaries(
+    {
+        "on": st.sampled_from(["before_call", "item_added", "agent_finished", "phase_finished"]),
+        "do": st.sampled_from(["drop", "clear", "digest", "stub"]),
+        "why": st.just("takes whatever it may"),
+    }
+)
+
+
 @st.composite
 def setups(draw: st.DrawFn) -> RunSetup:
     allocator = {
@@ -149,16 +173,79 @@ def setups(draw: st.DrawFn) -> RunSetup:
         "fan_in_headroom": draw(st.sampled_from(["10%", 100, 0])),
     }
     content = {
-        "window": draw(st.integers(8_000, 40_000)),
+        "window": draw(st.sampled_from([5_000, 8_000, 20_000])),
         "budget": "50%",
         "deliver": draw(st.sampled_from(["together", "in_turn"])),
         "permanent": draw(items),
         "allocator": allocator,
-        "policy": {"name": "random", "rules": draw(st.lists(rules(), max_size=4))},
+        "policy": {"name": "random", "rules": draw(st.lists(plain_rules | rules(), max_size=4))},
         "phases": draw(phases()),
     }
     document = parse_document(json.dumps(content), "random.json")
     return set_up_run(LoadedWorkflow(workflow=validated(Workflow, document), document=document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Something that somebody asks of a thread between two facts, by number."""
+
+    what: str
+    number: int
+    pin: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """What happens beside the workflow; each list is gone through again and again."""
+
+    wishes: tuple[Wish | None, ...]
+    reports: tuple[int | None, ...]
+    """Of each call, in percent of what we counted."""
+    errors: tuple[int, ...]
+    """Of each item, in percent of its tokens."""
+
+    def weave(self, engine: Engine, facts: Iterator[Fact]) -> Iterator[Fact]:
+        """Yield a workflow's facts, and between them what else happens."""
+        wishes, reports, errors = cycle(self.wishes), cycle(self.reports), cycle(self.errors)
+        for fact in facts:
+            if isinstance(fact, ItemAdded):
+                error = fact.item.tokens * next(errors) // 100
+                fact = replace(fact, item=replace(fact.item, error_tokens=error))
+            yield fact
+            if isinstance(fact, CallStarted) and (percent := next(reports)) is not None:
+                tokens = engine.state.threads[fact.thread].store.tokens * percent // 100
+                yield CallAnswered(at=fact.at, thread=fact.thread, uncached_tokens=tokens)
+            if (wish := next(wishes)) is not None:
+                yield from asked(wish, engine, fact.at)
+
+
+def asked(wish: Wish, engine: Engine, at: float) -> Iterator[Fact]:
+    """Yield the fact that a wish makes, if there is anything to wish for."""
+    threads = engine.state.threads
+    name = sorted(threads)[wish.number % len(threads)]
+    store, plans = threads[name].store, sorted(threads[name].plans)
+    if wish.what == "count":
+        yield PromptCounted(at=at, thread=name, tokens=store.tokens * (95 + wish.number) // 100)
+    elif wish.what == "restore" and store.shelf:
+        item = sorted(store.shelf)[wish.number % len(store.shelf)]
+        yield RestoreAsked(at=at, thread=name, item=item, pin=wish.pin)
+    elif wish.what == "undo" and plans:
+        plan = None if wish.pin else plans[wish.number % len(plans)]
+        yield UndoAsked(at=at, thread=name, plan=plan)
+
+
+wishes = st.builds(
+    Wish,
+    what=st.sampled_from(["restore", "undo", "undo", "count"]),
+    number=st.integers(0, 20),
+    pin=st.booleans(),
+)
+chances = st.builds(
+    Chance,
+    wishes=st.lists(wishes | st.none() | wishes, min_size=3, max_size=8).map(tuple),
+    reports=st.lists(st.none() | st.integers(90, 120), min_size=1, max_size=5).map(tuple),
+    errors=st.lists(st.integers(0, 4), min_size=1, max_size=5).map(tuple),
+)
 
 
 class Witness:
@@ -176,6 +263,18 @@ class Witness:
                 self.pinned[event.thread].add(event.item.id)
         if isinstance(event, Pruned):
             assert not self.pinned[event.thread].intersection(event.items)
+        if isinstance(event, Restored):
+            self.pinned[event.thread].difference_update(event.removed)
+            self.pinned[event.thread] |= {item.id for item in event.items if item.pinned}
+        if isinstance(event, CallSent):
+            thread = self.engine.state.threads[event.thread]
+            assert thread.occupancy_tokens <= thread.scale.hard_limit_tokens
+            assert event.tokens == thread.store.tokens
+
+    def content(self) -> dict[str, list[tuple[str, int]]]:
+        """Return what stands in each prompt."""
+        threads = self.engine.state.threads.items()
+        return {name: [(one.id, one.version) for one in thread.store] for name, thread in threads}
 
     def check(self) -> None:
         state = self.engine.state
@@ -218,21 +317,40 @@ class Witness:
             assert not gone or gone == members
 
 
-def run(setup: RunSetup) -> str:
+def run(setup: RunSetup, chance: Chance) -> str:
     """Return the journal of a run, its invariants checked after each fact."""
     source = WorkflowSource(setup, measure_for(setup.loaded))
     engine = Engine(setup.policy.policy, find_allocator)
     witness, file = Witness(engine), io.StringIO()
     session = Session(engine, source.answer, [JournalWriter(file), witness])
     with suppress(BudgetExceededError):
-        for fact in source.facts():
-            try:
-                session.feed(fact)
-            except BudgetExceededError as error:
-                witness.check_refusal(error)
-                raise
+        for fact in chance.weave(engine, source.facts()):
+            if isinstance(fact, RestoreAsked | UndoAsked):
+                bring_back(session, witness, fact)
+            else:
+                feed(session, witness, fact)
             witness.check()
     return file.getvalue()
+
+
+def feed(session: Session, witness: Witness, fact: Fact) -> None:
+    try:
+        session.feed(fact)
+    except BudgetExceededError as error:
+        witness.check_refusal(error)
+        raise
+
+
+def bring_back(session: Session, witness: Witness, fact: RestoreAsked | UndoAsked) -> None:
+    """Bring something back; where that is refused, nothing may have changed."""
+    before = witness.content()
+    try:
+        session.feed(fact)
+    except SourceError:
+        assert witness.content() == before
+    except BudgetExceededError as error:
+        assert error.tokens > error.limit_tokens
+        assert witness.content() == before
 
 
 def replayed(journal: str) -> str:
@@ -244,9 +362,9 @@ def replayed(journal: str) -> str:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(setups())
-def test_whatever_happens(setup: RunSetup) -> None:
-    journal = run(setup)
-    assert run(setup) == journal
+@given(setups(), chances)
+def test_whatever_happens(setup: RunSetup, chance: Chance) -> None:
+    journal = run(setup, chance)
+    assert run(setup, chance) == journal
     assert replayed(journal) == journal
     assert policy_from_data(setup.start.policy).policy == setup.policy.policy

@@ -64,7 +64,12 @@ def test_an_item_that_left_comes_back_with_its_group_to_the_old_places(asked: st
 
 
 def test_the_first_of_several_forms_comes_back() -> None:
-    snip = {"on": "rejected", "do": "snip", "to": 300, "select": {"form": "whole", "min_tokens": 500}}
+    snip = {
+        "on": "rejected",
+        "do": "snip",
+        "to": 300,
+        "select": {"form": "whole", "min_tokens": 500},
+    }
     clear = {"on": "cache_cold", "do": "clear", "select": {"kind": "tool_result"}}
     world = World(rules(snip, clear)).turn("t", 200, 1_800).call().reject()
     assert world.prompt()["t result"] == 300
@@ -97,7 +102,9 @@ def test_pin_keeps_it_from_then_on() -> None:
 
 
 def test_it_is_protected_until_one_call_has_carried_it() -> None:
-    policy = rules({"on": ["before_call", "rejected"], "do": "drop", "select": {"kind": "artifact"}})
+    policy = rules(
+        {"on": ["before_call", "rejected"], "do": "drop", "select": {"kind": "artifact"}}
+    )
     world = World(policy).add("a", 100, "artifact").call()
     assert world.prompt() == {}
     world.restore("a").reject().call()
@@ -283,7 +290,9 @@ def test_the_engines_own_prunes_can_be_undone_too() -> None:
 
 def test_what_undo_brings_back_is_protected_and_room_is_made_for_it() -> None:
     policy = rules({"on": ["before_call", "rejected"], "do": "clear", "select": {"form": "whole", "kind": "artifact"}})  # fmt: skip
-    world = World(policy, window=10_000).add("a", 6_000, "artifact").call().add("b", 8_000, "thinking")
+    world = (
+        World(policy, window=10_000).add("a", 6_000, "artifact").call().add("b", 8_000, "thinking")
+    )
     world.undo()
     assert world.prompt() == {"a": 6_000}
     assert world.call().sent[-1] == 6_000
@@ -342,4 +351,3 @@ def test_plans_undone_in_reverse_give_every_prompt_from_before(
     assert world.occupancy == world.tokens == sum(tokens for _, _, tokens in before)
     again = world.call().reject()
     assert len({one.plan for one in again.pruned}) == 2 * len(plans)
-

@@ -75,7 +75,9 @@ def test_levels_may_be_set_as_decimal_shares() -> None:
     account = Spending(budgets=(budget(100, warn_frac=0.29, critical_frac=0.57),))
     assert told(account.spend(Decimal(29), None, 0.0)) == []
     assert told(account.spend(Decimal(28), None, 0.0)) == [("run", "warn", Decimal(57))]
-    assert told(account.spend(Decimal("0.01"), None, 0.0)) == [("run", "critical", Decimal("57.01"))]
+    assert told(account.spend(Decimal("0.01"), None, 0.0)) == [
+        ("run", "critical", Decimal("57.01"))
+    ]
 
 
 def test_what_a_phase_spends_is_part_of_what_the_run_spends() -> None:

@@ -45,6 +45,7 @@ from ctxbudget.core.events import (
     WaveClosed,
     WaveFinished,
     WaveStarted,
+    Withdrawn,
 )
 from ctxbudget.core.policy import Policy
 from ctxbudget.core.returning import Return, bring_back, return_of_item, return_of_plan
@@ -85,6 +86,7 @@ class Engine:
             AgentStarted: self._agent_started,
             ItemAdded: self._item_added,
             ItemTouched: self._item_touched,
+            Withdrawn: self._withdrawn,
             Registered: self._registered,
             Activated: self._activated,
             CallStarted: self._call_started,
@@ -311,6 +313,11 @@ class Engine:
             for one in self.state.shelf.activated_by(item.tool):
                 yield from self._inject(one, thread, item.tool, fact.at)
 
+    def _withdrawn(self, fact: Withdrawn) -> Steps:
+        thread = self.state.known_thread(fact.thread, fact.at)
+        thread.withdraw(tuple(name for name in fact.items if name in thread.store))
+        yield from self._deciding.judge(thread, fact.at)
+
     def _registered(self, fact: Registered) -> Steps:
         self.state.shelf.register(fact.item, fact.activated_by, fact.at)
         yield from ()
@@ -353,7 +360,7 @@ class Engine:
             tokens=thread.store.tokens,
             sent=thread.store.sent(),
         )
-        thread.growth.called()
+        thread.growth.called(thread.occupancy_tokens)
         thread.gauge.sent(thread.store.tokens, thread.store.calls)
         thread.calls_left = max(0, thread.calls_left - 1)
         yield CallSent(

@@ -185,6 +185,15 @@ class ItemTouched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """The host took items back: a rewind, an edit, or a compaction of its own."""
+
+    at: float
+    items: tuple[str, ...]
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallStarted:
     """A thread is about to call its model."""
 
@@ -566,6 +575,7 @@ Fact: TypeAlias = (
     | ItemTouched
     | Registered
     | Activated
+    | Withdrawn
     | CallStarted
     | CallAnswered
     | PromptCounted

@@ -169,6 +169,13 @@ class Thread:
                 limit_tokens=operation.limit_tokens,
             )
 
+    def withdraw(self, items: tuple[str, ...]) -> None:
+        """Take items out because the host did; no plan of ours is undone by that."""
+        for name in items:
+            entry = self.store.entry(name)
+            self.gauge.went(entry.item, entry.arrived_call)
+        self.store.replace(items, None)
+
     def drop(self, items: tuple[str, ...], numbers: Numbers) -> tuple[int, int]:
         """Take items out for a reason that is no policy's; return the plan's number and the tokens.
 

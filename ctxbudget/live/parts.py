@@ -28,7 +28,7 @@ from ctxbudget.models import claude_name
 from ctxbudget.redact import redact, redact_value
 from ctxbudget.session import Listener
 from ctxbudget.sources.journal import replay_into
-from ctxbudget.sources.live import LiveSource
+from ctxbudget.sources.live import Facts, LiveSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,10 @@ class Watchman:
             self.is_finished = True
         elif isinstance(event, Shortened) and event.note:
             self.notes.append(event.note)
+
+    def not_counted(self, error: Exception) -> None:
+        """Note that the provider would not count a prompt."""
+        self.notes.append(f"the prompt could not be counted, so its size is estimated: {error}")
 
     def alarm(self, engine: Engine) -> None:
         """Raise what was found.
@@ -142,6 +146,15 @@ class Parts:
                 fsync=self.options.fsync,
                 content_of=self.texts.content_of if self.options.keeps_texts else None,
             )
+
+    def close(self) -> None:
+        """Close the journal, if there is one."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def first_fact(self) -> Facts[None]:
+        """Yield the fact that begins the run."""
+        yield self.start
 
     # ---- reading
 

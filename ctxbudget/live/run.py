@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from ctxbudget.core.errors import AdapterError
-from ctxbudget.core.types import MAIN, Item, Kind, Layer
-from ctxbudget.counting import Counter
-from ctxbudget.history import By, Happening, Rent
-from ctxbudget.journal import Fsync
-from ctxbudget.live import views
-from ctxbudget.live.parts import Options, Parts, take_up
-from ctxbudget.live.pieces import artifact_piece, text_piece
-from ctxbudget.live.prompt import DEFAULT_MARKS, CacheMarks, Prompt
-from ctxbudget.live.said import Content, Ids, Said
-from ctxbudget.live.setup import Clock, MoneyLike, PolicyLike, agent_part, live_setup
-from ctxbudget.live.shortening import ReviewHook, Summarize
-from ctxbudget.live.views import Forecast, ReturnCost
-from ctxbudget.metrics import PhaseRow
+from ctxbudget.core.types import MAIN, Layer
+from ctxbudget.live.mirror import Codec, Mirror
+from ctxbudget.live.opening import OpenOptions, ResumeOptions, begin, resume
+from ctxbudget.live.parts import Parts
+from ctxbudget.live.pieces import Piece
+from ctxbudget.live.prompt import Prompt
+from ctxbudget.live.reading import PhaseReading, Readable, RunReading
+from ctxbudget.live.said import Content, Ids, Said, agent_facts, artifact_of, registered
+from ctxbudget.live.views import ReturnCost
 from ctxbudget.overflow import Overflow
-from ctxbudget.redact import redact as redact_secrets
 from ctxbudget.report.brief import PhaseReport, RunReport
-from ctxbudget.session import Listener, Session
+from ctxbudget.session import Session
 from ctxbudget.sources.live import Facts, Usage
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 PromptCounter = Callable[[Prompt], int]
 """Counts a whole prompt exactly, for example by the provider's counting endpoint."""
@@ -64,29 +59,37 @@ class Desk:
             self.do(self.parts.source.call(thread, model))
             return self.parts.prompt(thread)
 
+    def fit(
+        self, mirror: Mirror[M], messages: Sequence[M], head: Iterable[Piece], model: str
+    ) -> list[M]:
+        """Take in a host's messages and return what is left of them for its next call."""
+        with self._lock:
+            self.do(mirror.sync(messages, head))
+            self.do(self.parts.source.call(mirror.thread, model))
+            return mirror.view()
+
     def _anchor(self, thread: str, count: PromptCounter) -> None:
         """Let the provider count the prompt; one that it will not count keeps our estimate."""
         try:
             tokens = count(self.parts.prompt(thread))
         except AdapterError as error:
-            self.parts.watchman.notes.append(f"the prompt could not be counted: {error}")
+            self.parts.watchman.not_counted(error)
             return
         self.do(self.parts.source.counted(tokens, thread))
 
-    def read(self, look: Callable[[], T]) -> T:
+    def read(self, look: Callable[[Parts], T]) -> T:
         """Return what a look at the run finds while nothing changes."""
         with self._lock:
-            return look()
+            return look(self.parts)
 
 
-class Scope:
+class Scope(Readable):
     """A thread of a run, and what may be said to it. Made by `Run`, `Phase` and `Agent`."""
 
     def __init__(self, desk: Desk, thread: str, layer: Layer, model: str) -> None:
+        super().__init__(desk, thread, model)
         self._desk = desk
         self._said = Said(desk.parts, thread, layer)
-        self.thread = thread
-        self.model = model
 
     # ---- what goes in
 
@@ -155,11 +158,25 @@ class Scope:
 
     def activate(self, name: str) -> None:
         """Put a registered text into this prompt now, if it is not there yet."""
-        self._desk.do(self._said.parts.source.activate(name, self.thread))
+        self._desk.do(self._desk.parts.source.activate(name, self.thread))
 
     def touch(self, *items: str) -> None:
         """Say that items were used again, for rules that look at idleness."""
-        self._desk.do(self._said.parts.source.touch(items, self.thread))
+        self._desk.do(self._desk.parts.source.touch(items, self.thread))
+
+    def mirror(self, codec: Codec[M]) -> Callable[..., list[M]]:
+        """Return a function that fits a host's own list of messages, for adapters.
+
+        It takes the host's whole list before each call (and, as `head`, the pieces that the host
+        sends ahead of it), and returns the list to send. What is new is added to this thread,
+        what the host took back is withdrawn.
+        """
+        mirror = Mirror(self._desk.parts, self.thread, codec)
+
+        def fit(messages: Sequence[M], head: Iterable[Piece] = (), model: str = "") -> list[M]:
+            return self._desk.fit(mirror, messages, head, model or self.model)
+
+        return fit
 
     # ---- calls
 
@@ -204,12 +221,8 @@ class Scope:
             BudgetExceededError: it cannot fit; nothing was changed.
         """
         cost = self.restore_cost(item)
-        self._desk.do(self._said.parts.source.restore(item, self.thread, pin=pin))
+        self._desk.do(self._desk.parts.source.restore(item, self.thread, pin=pin))
         return cost
-
-    def restore_cost(self, item: str) -> ReturnCost:
-        """Return what bringing an item back would cost."""
-        return self._read(lambda parts: views.restore_cost(parts, self.thread, item))
 
     def undo(self, plan: int | None = None) -> ReturnCost:
         """Reverse a plan, by default the latest of this thread; return what it cost.
@@ -218,38 +231,8 @@ class Scope:
             SourceError: there is no such plan, or later ones took what it left.
         """
         cost = self.undo_cost(plan)
-        self._desk.do(self._said.parts.source.undo(plan, self.thread))
+        self._desk.do(self._desk.parts.source.undo(plan, self.thread))
         return cost
-
-    def undo_cost(self, plan: int | None = None) -> ReturnCost:
-        """Return what reversing a plan would cost."""
-        return self._read(lambda parts: views.undo_cost(parts, self.thread, plan))
-
-    # ---- reading
-
-    @property
-    def occupancy_tokens(self) -> int:
-        """Tokens in the prompt, as an upper bound of what the provider counts."""
-        return self._read(lambda parts: parts.thread(self.thread).occupancy_tokens)
-
-    def forecast(self) -> Forecast:
-        """Return how full the prompt is and how soon it will cross its levels, an estimate."""
-        return self._read(lambda parts: views.forecast(parts, self.thread))
-
-    def items(self) -> list[Item]:
-        """Return the items of the prompt, in order."""
-        return self._read(lambda parts: views.items(parts, self.thread))
-
-    def evicted(self) -> list[Item]:
-        """Return what left the prompt and can be restored."""
-        return self._read(lambda parts: views.evicted(parts, self.thread))
-
-    def breakdown(self, by: By = "kind") -> list[tuple[str, int]]:
-        """Return how many tokens of the prompt each group holds, largest first."""
-        return self._read(lambda parts: views.split(parts, self.thread, by))
-
-    def _read(self, look: Callable[[Parts], T]) -> T:
-        return self._desk.read(lambda: look(self._desk.parts))
 
 
 class Agent(Scope):
@@ -269,7 +252,7 @@ class Agent(Scope):
         `metadata` is the short form that may replace it; without, one is extracted from the text.
         With `keep_metadata` that lives for the whole run.
         """
-        piece = artifact_piece(text, title=title, path=path, metadata=metadata)
+        piece = artifact_of(text, title, path, metadata)
         source = self._desk.parts.source
         return self._desk.do(source.deliver(self.thread, piece, keep_metadata=keep_metadata))
 
@@ -290,7 +273,7 @@ class Agent(Scope):
             self.finish()
 
 
-class Phase(Scope):
+class Phase(PhaseReading, Scope):
     """A step of the workflow; what is said to it goes into the orchestrator's prompt."""
 
     def __init__(self, desk: Desk, name: str, model: str) -> None:
@@ -303,15 +286,10 @@ class Phase(Scope):
         It starts with the permanent items, the phase's items, and the artifacts of the phases it
         depends on. Agents that are at work at the same time are one wave.
         """
-        parts = self._desk.parts
-        known = agent_part(parts.setup, self.name, name) if parts.setup is not None else None
-        chosen = model or (known.model if known else None) or self.model
-        scale = parts.setup.scale_of(chosen) if parts.setup is not None and chosen else None
-        expected = calls or (known.calls if known else 1)
-        thread = self._desk.do(
-            parts.source.start_agent(self.name, name, calls=expected, scale=scale)
+        chosen, facts = agent_facts(
+            self._desk.parts, self.name, name, model=model, calls=calls, usual=self.model
         )
-        return Agent(self._desk, thread, Layer.PHASE, chosen)
+        return Agent(self._desk, self._desk.do(facts), Layer.PHASE, chosen)
 
     def wave(self, *agents: str) -> None:
         """Announce agents that will run together, so that they can share what room is left."""
@@ -327,7 +305,7 @@ class Phase(Scope):
         keep_metadata: bool = False,
     ) -> str:
         """Add an artifact that the orchestrator itself made; return its id."""
-        piece = artifact_piece(text, title=title, path=path, metadata=metadata)
+        piece = artifact_of(text, title, path, metadata)
         source = self._desk.parts.source
         return self._desk.do(source.deliver_own(piece, keep_metadata=keep_metadata))
 
@@ -335,10 +313,6 @@ class Phase(Scope):
         """End the phase and return its report."""
         self._desk.do(self._desk.parts.source.finish_phase(self.name))
         return self.report()
-
-    def report(self) -> PhaseReport:
-        """Return what the phase was granted, held, sent and lost; as far as it has come."""
-        return self._read(lambda parts: PhaseReport(_row(parts, self.name), parts.metrics.run))
 
     def __enter__(self) -> Self:
         return self
@@ -353,11 +327,7 @@ class Phase(Scope):
             self.finish()
 
 
-def _row(parts: Parts, phase: str) -> PhaseRow:
-    return next(row for row in reversed(parts.metrics.phases) if row.id == phase)
-
-
-class Run(Scope):
+class Run(RunReading, Scope):
     """A run of a workflow inside an orchestrator; what is said to it lives for the whole run.
 
     It may be used from several threads: each call waits for the one before.
@@ -373,91 +343,23 @@ class Run(Scope):
         cls,
         workflow: str | PathLike[str] | None = None,
         *,
-        name: str = "run",
-        model: str = "",
-        window_tokens: int | None = None,
-        reserve_tokens: int = 0,
-        budget: int | str | None = None,
-        phases: Sequence[str | Mapping[str, Any]] | None = None,
-        policy: PolicyLike | None = None,
-        allocator: str | None = None,
-        counter: str | Counter | None = None,
         count_prompt: PromptCounter | None = None,
-        journal: str | PathLike[str] | None = None,
-        fsync: Fsync | str = Fsync.PHASE,
-        keeps_texts: bool = True,
-        listeners: Sequence[Listener] = (),
-        summarize: Summarize | None = None,
-        review: ReviewHook | None = None,
-        redact: Callable[[str], str] | None = redact_secrets,
-        budget_usd: MoneyLike | None = None,
-        strips_thinking: bool | None = None,
-        marks: CacheMarks | None = DEFAULT_MARKS,
-        clock: Clock = time.time,
+        **options: Unpack[OpenOptions],
     ) -> Self:
-        """Begin a run, from a workflow file or from these arguments.
+        """Begin a run, from a workflow file (or a shipped one's name) or from arguments alone.
 
         Args:
-            workflow: a file, or the name of a shipped workflow.
-            name: what reports call the run.
-            model: sets the window, the counter's factor, prices and cache.
-            window_tokens: the most the model accepts; by the model unless given.
-            reserve_tokens: kept free for the answer.
-            budget: input tokens allowed: a number, `"30%"` of the window; the hard limit unless
-                given.
-            phases: names of phases, each after the one before, or mappings as in a workflow file.
-            policy: name, file, content, or function of a policy.
-            allocator: fixed, dynamic, reserve, or `package.module:attribute`.
-            counter: `calibrated`, `o200k_base`, `heuristic`, `chars`, or a counter of your own.
+            workflow: the file.
             count_prompt: counts whole prompts exactly before each call.
-            journal: file to which each event is written at once.
-            fsync: when to wait for the disk: `never`, `phase`, `always`.
-            keeps_texts: whether the journal holds texts; without, the run cannot be resumed.
-            listeners: hear every event.
-            summarize: writes summaries; without, digests take their place.
-            review: says whether a plan may be carried out: True, False, or the reason why not.
-            redact: takes secrets out of what is journaled and summarized; None leaves them.
-            budget_usd: US dollars for the run, or for each phase; no call is made beyond.
-            strips_thinking: whether thinking behind an edit leaves; by default for Claude.
-            marks: lifetimes of cache marks for Anthropic; None sets none.
-            clock: seconds.
+            options: as `OpenOptions` says.
 
         Raises:
             ConfigError: a file or an argument is wrong.
             JournalError: the journal cannot be written, or is there already.
         """
-        setup = live_setup(
-            workflow,
-            name=name,
-            model=model,
-            window_tokens=window_tokens,
-            reserve_tokens=reserve_tokens,
-            budget=budget,
-            phases=phases,
-            policy=policy,
-            allocator=allocator,
-            budget_usd=budget_usd,
-            strips_thinking=strips_thinking,
-            reviews=review is not None,
-            at=clock(),
-        )
-        options = Options(
-            model=model or setup.loaded.workflow.model or "",
-            counter=counter,
-            journal=journal,
-            fsync=Fsync(fsync),
-            keeps_texts=keeps_texts,
-            listeners=listeners,
-            summarize=summarize,
-            review=review,
-            redact=redact,
-            marks=marks,
-            clock=clock,
-        )
-        parts = Parts(setup.start, options, setup)
-        parts.open_journal()
-        run = cls(Desk(parts, count_prompt), options.model)
-        run._desk.do(_begin(parts))
+        parts = begin(workflow, options)
+        run = cls(Desk(parts, count_prompt), parts.options.model)
+        run._desk.do(parts.first_fact())
         return run
 
     @classmethod
@@ -465,16 +367,8 @@ class Run(Scope):
         cls,
         journal: str | PathLike[str],
         *,
-        model: str = "",
-        counter: str | Counter | None = None,
         count_prompt: PromptCounter | None = None,
-        fsync: Fsync | str = Fsync.PHASE,
-        listeners: Sequence[Listener] = (),
-        summarize: Summarize | None = None,
-        review: ReviewHook | None = None,
-        redact: Callable[[str], str] | None = redact_secrets,
-        marks: CacheMarks | None = DEFAULT_MARKS,
-        clock: Clock = time.time,
+        **options: Unpack[ResumeOptions],
     ) -> Self:
         """Go on with a run where its journal ends; a line that a crash cut off is in `dropped`.
 
@@ -484,19 +378,7 @@ class Run(Scope):
         Raises:
             JournalError: the journal cannot be read or written, or holds no texts.
         """
-        options = Options(
-            model=model,
-            counter=counter,
-            journal=journal,
-            fsync=Fsync(fsync),
-            listeners=listeners,
-            summarize=summarize,
-            review=review,
-            redact=redact,
-            marks=marks,
-            clock=clock,
-        )
-        parts, dropped = take_up(options)
+        parts, dropped = resume(journal, options)
         run = cls(Desk(parts, count_prompt), parts.options.model)
         run.dropped = dropped
         return run
@@ -516,26 +398,7 @@ class Run(Scope):
         `*` and `?` are wildcards. It is put in once, and leaves when its phase ends; `activate`
         does the same by hand.
         """
-        names = (activated_by,) if isinstance(activated_by, str) else tuple(activated_by)
-        block = text_piece(Kind.SYSTEM, text).block
-        return self._desk.do(self._desk.parts.source.register(name, block, names))
-
-    def report(self) -> RunReport:
-        """Return what the run was granted, held, sent and lost, phase by phase."""
-        return self._read(lambda parts: RunReport(parts.metrics))
-
-    def why(self, item: str) -> list[Happening]:
-        """Return all that was decided on an item, with reasons, oldest first."""
-        return self._read(lambda parts: parts.history.why(item))
-
-    def rent(self, by: By = "item") -> list[Rent]:
-        """Return what it took to carry each item (or group), dearest first."""
-        return self._read(lambda parts: parts.history.rent(by))
-
-    @property
-    def notes(self) -> list[str]:
-        """What went wrong on the way without stopping the run, such as a failed summarizer."""
-        return list(self._desk.parts.watchman.notes)
+        return self._desk.do(registered(self._desk.parts, name, text, activated_by))
 
     def finish(self) -> RunReport:
         """End the run, close its journal, and return its report."""
@@ -545,8 +408,7 @@ class Run(Scope):
 
     def close(self) -> None:
         """Close the journal; the run can be resumed from it."""
-        if self._desk.parts.writer is not None:
-            self._desk.parts.writer.close()
+        self._desk.parts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -560,7 +422,3 @@ class Run(Scope):
         if error is None and not self._desk.parts.is_finished:
             self.finish()
         self.close()
-
-
-def _begin(parts: Parts) -> Facts[None]:
-    yield parts.start

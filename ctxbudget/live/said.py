@@ -9,7 +9,8 @@ from ctxbudget.core.errors import AdapterError
 from ctxbudget.core.types import Kind, Layer
 from ctxbudget.live.answers import pieces_of_answer, usage_of
 from ctxbudget.live.parts import Parts
-from ctxbudget.live.pieces import Piece, pieces_of, text_piece
+from ctxbudget.live.pieces import Piece, artifact_piece, pieces_of, text_piece
+from ctxbudget.live.setup import agent_part
 from ctxbudget.overflow import Overflow, overflow_of
 from ctxbudget.sources.live import Facts, Usage
 
@@ -110,6 +111,29 @@ class Said:
         return self.parts.source.add_all(
             pieces, thread=self.thread, layer=layer, pinned=pinned, source=source
         )
+
+
+def artifact_of(text: str, title: str, path: str, metadata: str) -> Piece:
+    """Return an artifact; `metadata` is the short form that may replace it."""
+    return artifact_piece(text, title=title, path=path, metadata=metadata)
+
+
+def agent_facts(
+    parts: Parts, phase: str, name: str, *, model: str | None, calls: int | None, usual: str
+) -> tuple[str, Facts[str]]:
+    """Return an agent's model and the facts that open its thread, by what the workflow says."""
+    setup = parts.setup
+    known = agent_part(setup, phase, name) if setup is not None else None
+    chosen = model or (known.model if known else None) or usual
+    scale = setup.scale_of(chosen) if setup is not None and chosen else None
+    expected = calls or (known.calls if known else 1)
+    return chosen, parts.source.start_agent(phase, name, calls=expected, scale=scale)
+
+
+def registered(parts: Parts, name: str, text: str, activated_by: str | Sequence[str]) -> Facts[str]:
+    """Return the facts that keep a text until a tool needs it."""
+    names = (activated_by,) if isinstance(activated_by, str) else tuple(activated_by)
+    return parts.source.register(name, text_piece(Kind.SYSTEM, text).block, names)
 
 
 def _tool(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ctxbudget.core.thread import Thread
 from ctxbudget.core.types import Item
 from ctxbudget.history import By, breakdown
 from ctxbudget.live.parts import Parts
+from ctxbudget.report.brief import PhaseReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Forecast:
     budget_tokens: int
     limit_tokens: int
     per_call_tokens: float
+    """Of growth, what is pruned taken off: the median of the last calls."""
     next_result_tokens: int
     """The size that 95 % of the recent tool results did not exceed."""
     calls_to_warn: int | None
@@ -73,7 +75,7 @@ def forecast(parts: Parts, name: str) -> Forecast:
         occupancy_tokens=occupancy,
         budget_tokens=scale.budget_tokens,
         limit_tokens=scale.hard_limit_tokens,
-        per_call_tokens=growth.per_call_tokens,
+        per_call_tokens=growth.net_per_call_tokens,
         next_result_tokens=growth.next_result_tokens,
         calls_to_warn=calls_until(levels.warn.resolve_tokens(scale)),
         calls_to_critical=calls_until(levels.critical.resolve_tokens(scale)),
@@ -115,6 +117,12 @@ def evicted(parts: Parts, name: str) -> list[Item]:
 def split(parts: Parts, name: str, by: By) -> list[tuple[str, int]]:
     """Return how many tokens of a thread's prompt each group holds, largest first."""
     return breakdown(parts.thread(name).store, name, by)
+
+
+def phase_report(parts: Parts, phase: str) -> PhaseReport:
+    """Return the report of a phase that has begun; the latest of them, if it began twice."""
+    row = next(row for row in reversed(parts.metrics.phases) if row.id == phase)
+    return PhaseReport(row, parts.metrics.run)
 
 
 def _cost(thread: Thread, back: Return) -> ReturnCost:

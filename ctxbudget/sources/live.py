@@ -38,6 +38,7 @@ from ctxbudget.core.events import (
     UndoAsked,
     WaveFinished,
     WaveStarted,
+    Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Item, Kind, Layer, Scale
 from ctxbudget.live.pieces import Block, Piece
@@ -332,6 +333,11 @@ class LiveSource:
     def touch(self, items: tuple[str, ...], thread: str) -> Facts[None]:
         """Say that items were used again."""
         yield ItemTouched(at=self.now(), items=items, thread=thread)
+
+    def withdraw(self, items: tuple[str, ...], thread: str) -> Facts[None]:
+        """Say that the host took items back."""
+        self._gain(thread).is_whole = False
+        yield Withdrawn(at=self.now(), items=items, thread=thread)
 
     def restore(self, item: str, thread: str, *, pin: bool) -> Facts[None]:
         """Bring an item back."""

@@ -1,0 +1,137 @@
+"""Keeps a thread in step with a host that sends its whole list of messages at each call.
+
+The host's list is taken for what happened: what is new is added, what the host took back is
+withdrawn. What the policy left is given back as the host's own messages, unchanged ones as the
+very same objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from ctxbudget.core.types import Layer
+from ctxbudget.journal import content_hash
+from ctxbudget.live.parts import Parts
+from ctxbudget.live.pieces import Block, Piece, as_sent
+from ctxbudget.sources.live import Facts
+
+M = TypeVar("M")
+
+
+class Codec(Protocol[M]):
+    """How a host's messages are read and written."""
+
+    def pieces(self, message: M) -> list[Piece]:
+        """Return a message block by block."""
+        ...
+
+    def rebuilt(self, message: M, blocks: dict[int, Block]) -> M:
+        """Return a message that holds only these of its pieces, by number, as they are now."""
+        ...
+
+    def note(self, block: Block) -> M:
+        """Return a message of the user's side that says what stands in for others."""
+        ...
+
+
+@dataclass(slots=True)
+class _Seen(Generic[M]):
+    """A message of the host's, and the items that its pieces became."""
+
+    key: Hashable
+    message: M
+    items: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Mirror(Generic[M]):
+    """One conversation of a host's, as a thread.
+
+    `sync` and `view` are used one after the other: what is new goes in, a call is begun (which
+    prunes), what is left comes out.
+    """
+
+    parts: Parts
+    thread: str
+    codec: Codec[M]
+    _seen: list[_Seen[M]] = field(default_factory=list)
+    _head: dict[Hashable, str] = field(default_factory=dict)
+    _place: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def common(self, messages: Sequence[M]) -> int:
+        """Return how many messages at the front are those seen before."""
+        count = 0
+        for seen, message in zip(self._seen, messages, strict=False):
+            if seen.message is not message and seen.key != self._key(message):
+                break
+            count += 1
+        return count
+
+    def sync(self, messages: Sequence[M], head: Iterable[Piece] = ()) -> Facts[None]:
+        """Take in a host's messages; `head` is what it sends ahead of them (system, tools)."""
+        source = self.parts.source
+        yield from self._sync_head(list(head))
+        same = self.common(messages)
+        gone = tuple(name for seen in self._seen[same:] for name in seen.items)
+        del self._seen[same:]
+        if gone:
+            for name in gone:
+                self._place.pop(name, None)
+            yield from source.withdraw(gone, self.thread)
+        for number, message in enumerate(messages[same:], same):
+            pieces = self.codec.pieces(message)
+            items = yield from source.add_all(pieces, thread=self.thread)
+            self._seen.append(_Seen(self._key(message), message, items))
+            self._place.update((name, (number, index)) for index, name in enumerate(items))
+
+    def _sync_head(self, head: list[Piece]) -> Facts[None]:
+        keys = [_key_of_blocks([piece.block]) for piece in head]
+        gone = tuple(name for key, name in self._head.items() if key not in keys)
+        if gone:
+            self._head = {key: name for key, name in self._head.items() if key in keys}
+            yield from self.parts.source.withdraw(gone, self.thread)
+        for key, piece in zip(keys, head, strict=True):
+            if key not in self._head:
+                self._head[key] = yield from self.parts.source.add(
+                    piece, thread=self.thread, layer=Layer.PERMANENT
+                )
+
+    def view(self) -> list[M]:
+        """Return what is left of the host's messages, with stand-ins in their places."""
+        head = set(self._head.values())
+        kept: dict[int, dict[int, Block]] = {}
+        order: list[int | Block] = []
+        for item in self.parts.thread(self.thread).store:
+            if item.id in head:
+                continue
+            block = self.parts.texts.block(self.thread, item.id, item.version)
+            place = self._place.get(item.id)
+            if place is None:
+                order.append(as_sent(block))
+                continue
+            number, index = place
+            if number not in kept:
+                kept[number] = {}
+                order.append(number)
+            kept[number][index] = block
+        return [
+            self._message(one, kept[one]) if isinstance(one, int) else self.codec.note(one)
+            for one in order
+        ]
+
+    def _message(self, number: int, blocks: dict[int, Block]) -> M:
+        seen = self._seen[number]
+        is_whole = len(blocks) == len(seen.items) and all(
+            self.parts.texts.find(self.thread, name, 0) is blocks[index]
+            for index, name in enumerate(seen.items)
+        )
+        return seen.message if is_whole else self.codec.rebuilt(seen.message, blocks)
+
+    def _key(self, message: M) -> Hashable:
+        return _key_of_blocks([piece.block for piece in self.codec.pieces(message)])
+
+
+def _key_of_blocks(blocks: Sequence[Block]) -> str:
+    return content_hash([dict(block) for block in blocks])
