@@ -39,7 +39,8 @@ class Store:
         layer_tokens, phase_tokens, group_tokens: the same total split; absent means 0.
         calls: calls that have carried this prompt.
         shelf: every version of an item that left the prompt, with its place, oldest first.
-        unread: the first place that changed since `read_from` was last asked.
+        patched: items that were replaced in place by a form of their own since `take_changes` was
+            last asked; None until it was asked once.
         edited: the first place since the last call where something left, or came between others.
     """
 
@@ -51,7 +52,8 @@ class Store:
         self.group_tokens: defaultdict[str, int] = defaultdict(int)
         self.calls = 0
         self.shelf: dict[str, list[Entry]] = {}
-        self.unread: Slot | None = None
+        self.patched: dict[str, None] | None = None
+        self._unread: Slot | None = None
         self.edited: Slot | None = None
         self._entries: dict[str, Entry] = {}
         self._rows = tuple(Fenwick() for _ in range(PARTS))
@@ -83,13 +85,14 @@ class Store:
         begin = 0 if start is None else bisect_left(self._order, start)
         return (self._entries[self._at_slot[slot][0]] for slot in self._order[begin:])
 
-    def read_from(self) -> Slot | None:
-        """Return the first place that changed since this was last asked; None if nothing did.
+    def take_changes(self) -> tuple[Slot | None, tuple[str, ...]]:
+        """Return the first place where items came or went, and the items that only changed form.
 
-        For the one reader that keeps a rendered prompt up to date.
+        Since this was last asked; for the one reader that keeps a rendered prompt up to date.
         """
-        first, self.unread = self.unread, None
-        return first
+        first, self._unread = self._unread, None
+        patched, self.patched = tuple(self.patched or ()), {}
+        return first, patched
 
     def get(self, item: str) -> Item | None:
         """Return an item, or None if it is not in the prompt."""
@@ -185,6 +188,7 @@ class Store:
         """
         leaving = sorted((self._entries[item] for item in items), key=lambda entry: entry.slot)
         leaving_ids = {entry.item.id for entry in leaving}
+        unread = self._unread
         if stand_in is not None and stand_in.id in self and stand_in.id not in leaving_ids:
             raise SourceError(f"item {stand_in.id!r} is already in the prompt; ids must differ")
         for entry in leaving:
@@ -199,6 +203,9 @@ class Store:
         is_version = stand_in.id == first.item.id
         touched_call = first.touched_call if is_version else self.calls
         self._insert(Entry(stand_in, first.slot, first.arrived_call, touched_call))
+        if is_version and len(leaving) == 1 and self.patched is not None:
+            self.patched[stand_in.id] = None
+            self._unread = unread
 
     def put_back(self, entry: Entry, *, pin: bool = False) -> None:
         """Put back what had left, in its old place if that is free, else at the end of its part.
@@ -296,8 +303,8 @@ class Store:
         is_edit = content is None or bool(self._order and slot < self._order[-1])
         if is_edit and (self.edited is None or slot < self.edited):
             self.edited = slot
-        if self.unread is None or slot < self.unread:
-            self.unread = slot
+        if self._unread is None or slot < self._unread:
+            self._unread = slot
         if content is None:
             self._at_slot.pop(slot, None)
             del self._order[bisect_left(self._order, slot)]

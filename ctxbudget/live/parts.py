@@ -112,7 +112,10 @@ class Parts:
         options = self.options
         self.engine = Engine(policy_from_data(self.start.policy).policy, find_allocator)
         self.sizer = sizer_for(options.model, options.counter)
-        self.texts = Texts(_on_values(options.redact))
+        self.texts = Texts(
+            _on_values(options.redact),
+            is_written=options.journal is not None and options.keeps_texts,
+        )
         self.source = LiveSource(options.clock, self.sizer, self.texts)
         self.shortener = Shortener(
             self.texts,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Kind
@@ -29,6 +29,10 @@ SYSTEM_PART = 1
 
 BEHIND_HEAD: Slot = (SYSTEM_PART + 1, 0)
 """Where messages begin."""
+
+
+_Named: TypeAlias = tuple[str | None, Block]
+"""A block, and the item that it is all there is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,19 @@ class Rendering:
     messages: list[dict[str, Any]] = field(default_factory=list)
     fresh_from: int = 0
     _marks: list[_Mark] = field(default_factory=list)
+    _where: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Message and block of the items that stand there as one block."""
     _is_new: bool = True
 
     def update(self, store: Store) -> None:
         """Take in what changed in the prompt since the last update."""
-        changed = store.read_from()
+        changed, patched = store.take_changes()
         if self._is_new:
-            changed, self._is_new = (0, 0), False
+            changed, patched, self._is_new = (0, 0), (), False
+        for name in patched:
+            slot = self._patch(store, name)
+            if slot is not None and (changed is None or slot < changed):
+                changed = slot
         if changed is None:
             self.fresh_from = len(self.messages)
             return
@@ -74,8 +84,23 @@ class Rendering:
             del self.messages[self._marks.pop().messages :]
         else:
             self.messages.clear()
+            self._where.clear()
         self.fresh_from = max(0, len(self.messages) - 1)
         self._render(store.entries(start))
+
+    def _patch(self, store: Store, name: str) -> Slot | None:
+        """Put an item's new form in the place of the old one; return its slot if that cannot be."""
+        if name not in store:
+            return None
+        entry = store.entry(name)
+        number, index = self._where.get(name, (-1, -1))
+        if not 0 <= number < len(self.messages):
+            return entry.slot
+        old = self.messages[number]
+        content = list(old["content"])
+        content[index] = as_sent(self._block(entry))
+        self.messages[number] = {**old, "content": content}
+        return None
 
     def _render_head(self, store: Store) -> None:
         self.tools, self.system = [], []
@@ -94,53 +119,67 @@ class Rendering:
             self._marks.pop()
 
     def _render(self, entries: Iterable[Entry]) -> None:
-        runs = groupby(entries, key=lambda entry: entry.item.kind in ASSISTANT_KINDS)
         calls: list[Entry] = []
-        for is_model, run in runs:
+        for is_model, run in groupby(entries, key=_is_model):
             if not is_model:
                 self._say("user", self._users_side(list(run), calls))
                 calls = []
                 continue
             said = list(run)
             if not self.messages:
-                self._say("user", [{"type": "text", "text": CONTINUED}])
+                self._say("user", [(None, {"type": "text", "text": CONTINUED})])
             self._marks.append(_Mark(said[0].slot, len(self.messages)))
-            self._say("assistant", [self._block(entry) for entry in said])
+            self._say("assistant", [(entry.item.id, self._block(entry)) for entry in said])
             calls = [entry for entry in said if entry.item.kind is Kind.TOOL_CALL]
         if calls:
             self._say("user", self._users_side([], calls))
 
-    def _say(self, role: str, blocks: Iterable[Block]) -> None:
-        content = list(blocks)
+    def _say(self, role: str, said: list[_Named]) -> None:
+        if not said:
+            return
+        before: list[Block] = []
         if self.messages and self.messages[-1]["role"] == role:
-            # a new message: the old one may have been handed out
-            last = self.messages.pop()
-            content = [*last["content"], *content]
-        self.messages.append({"role": role, "content": content})
+            before = self.messages.pop()["content"]  # may have been handed out: never changed
+        number, first = len(self.messages), len(before)
+        for index, (name, _) in enumerate(said, first):
+            if name is not None:
+                self._where[name] = (number, index)
+        self.messages.append({"role": role, "content": [*before, *(block for _, block in said)]})
 
-    def _users_side(self, run: list[Entry], calls: list[Entry]) -> Iterator[Block]:
-        """Yield results of the calls just made, in order, then all else as it came."""
-        waiting = {call.item.group: call for call in calls}
-        results = {
-            entry.item.group: entry
-            for entry in run
-            if entry.item.kind is Kind.TOOL_RESULT and entry.item.group in waiting
-        }
-        for group, call in waiting.items():
-            found = results.get(group)
-            yield _pending(self._block(call)) if found is None else self._block(found)
+    def _users_side(self, run: list[Entry], calls: list[Entry]) -> list[_Named]:
+        """Return results of the calls just made, in their order, then all else as it came."""
+        groups = {call.item.group for call in calls}
+        results: dict[str | None, Entry] = {}
+        others = []
         for entry in run:
             item = entry.item
-            if item.kind is Kind.TOOL_RESULT and results.get(item.group) is entry:
-                continue
+            is_answer = item.kind is Kind.TOOL_RESULT and item.group in groups
+            if is_answer and item.group not in results:
+                results[item.group] = entry
+            else:
+                others.append(entry)
+        said: list[_Named] = []
+        for call in calls:
+            found = results.get(call.item.group)
+            if found is None:
+                said.append((None, _pending(self._block(call))))
+            else:
+                said.append((found.item.id, self._block(found)))
+        for entry in others:
             block = self._block(entry)
             if block.get("type") == "tool_result":
-                yield from _late(block, entry)
+                self._where.pop(entry.item.id, None)
+                said += ((None, one) for one in _late(block, entry))
             else:
-                yield as_sent(block)
+                said.append((entry.item.id, as_sent(block)))
+        return said
 
     def _block(self, entry: Entry) -> Block:
         return self.texts.block(self.thread, entry.item.id, entry.item.version)
+
+
+def _is_model(entry: Entry) -> bool:
+    return entry.item.kind in ASSISTANT_KINDS
 
 
 def _pending(call: Block) -> Block:

@@ -36,6 +36,8 @@ class Texts:
     """
 
     redact: Redact | None = None
+    is_written: bool = True
+    """Whether texts go to a journal; if not, they are numbered instead of hashed."""
     _by_hash: dict[str, Block] = field(default_factory=dict)
     _to_write: dict[str, Any] = field(default_factory=dict)
     _blocks: dict[tuple[str, str, int], Block] = field(default_factory=dict)
@@ -44,6 +46,10 @@ class Texts:
 
     def take_in(self, block: Block) -> str:
         """Keep a block until an event names it; return its hash."""
+        if not self.is_written:
+            name = f"#{len(self._by_hash) + 1}"
+            self._by_hash[name] = block
+            return name
         written = block if self.redact is None else self.redact(block)
         name = content_hash(written)
         self._by_hash[name] = block
