@@ -16,11 +16,20 @@ NONE = rules()
 
 def grown(*calls: tuple[int, ...], kind: Kind = Kind.ASSISTANT) -> Growth:
     """Return a growth after calls, each with the items that came before it."""
-    growth = Growth()
+    growth, prompt_tokens = Growth(), 0
     for number, sizes in enumerate(calls):
         for place, tokens in enumerate(sizes):
             growth.came(item(f"{number} {place}", tokens, kind=kind))
-        growth.called()
+        prompt_tokens += sum(sizes)
+        growth.called(prompt_tokens)
+    return growth
+
+
+def with_prompts(*sizes: int) -> Growth:
+    """Return a growth after calls with prompts of these sizes."""
+    growth = Growth()
+    for tokens in sizes:
+        growth.called(tokens)
     return growth
 
 
@@ -90,9 +99,29 @@ def test_calls_until_the_room_is_used_up(room: int, calls: int) -> None:
     assert grown((5_000,), (300,)).calls_until(room) == calls
 
 
-def test_what_does_not_grow_never_uses_its_room_up() -> None:
-    assert Growth().calls_until(0) is None
-    assert Growth().calls_until(-1) == 0
+@pytest.mark.parametrize(
+    ("prompts", "median"),
+    [
+        ((), 0),
+        ((5_000,), 0),
+        ((5_000, 5_300), 300),
+        ((5_000, 5_300, 5_400), 200),  # between the two in the middle
+        ((5_000, 5_300, 5_600, 1_000, 1_200), 250),  # a compaction does not hide the growth
+        ((5_000, 4_000), -1_000),
+        ((0, *range(9_000, 9_010)), 1),  # only the last nine steps count
+        ((0, *range(9_000, 9_009)), 1),
+    ],
+)
+def test_the_net_growth_is_the_median_of_the_last_steps(
+    prompts: tuple[int, ...], median: float
+) -> None:
+    assert with_prompts(*prompts).net_per_call_tokens == median
+
+
+@pytest.mark.parametrize("prompts", [(), (5_000,), (5_000, 5_000), (5_000, 4_000)])
+def test_what_does_not_grow_never_uses_its_room_up(prompts: tuple[int, ...]) -> None:
+    growth = with_prompts(*prompts)
+    assert (growth.calls_until(0), growth.calls_until(-1)) == (None, 0)
 
 
 # ---- the room that the fit leaves

@@ -151,8 +151,12 @@ def test_what_cannot_come_back_is_refused(ask: Callable[[World], object], messag
     ],
 )
 def test_what_the_cache_holds_from_the_first_place_on_is_told(asked: str, rewritten: int) -> None:
-    world = three_turns(CLEAR, cache=Cache(min_tokens=0)).call().restore(asked)
+    world = three_turns(CLEAR).call().restore(asked)
     assert last(world).rewritten_tokens == rewritten
+
+
+def test_an_undo_costs_what_is_behind_the_first_of_its_places() -> None:
+    assert last(three_turns(CLEAR).call().undo()).rewritten_tokens == 350
 
 
 def test_what_is_behind_another_change_costs_nothing_more() -> None:
@@ -266,7 +270,7 @@ def twice() -> World:
 def test_a_plan_whose_rest_a_later_one_took_waits_for_that_one() -> None:
     world = twice()
     assert world.prompt() == {"~stub1": 5}
-    with pytest.raises(SourceError, match="plan 1 cannot be undone: .* undo 2 first"):
+    with pytest.raises(SourceError, match=r"plan 1 cannot be undone: .* undo 2 first"):
         world.undo(1)
     assert world.prompt() == {"~stub1": 5}
     world.undo(2)

@@ -39,10 +39,10 @@ START = RunStarted(
 )
 RESULT = ItemAdded(at=1.0, item=item("r", 900, kind=Kind.TOOL_RESULT))
 FACTS = (START, PhaseStarted(at=0.5, phase="a"), RESULT, CallStarted(at=2.0), CallStarted(at=3.0))
-NAMES = (
-    "RunStarted Allocated PhaseStarted ItemAdded Told CallStarted CallSent "
-    "CallStarted Shorten Shortened Review Reviewed Pruned CallSent"
-).split()
+NAMES = [
+    *("RunStarted", "Allocated", "PhaseStarted", "ItemAdded", "Told", "CallStarted", "CallSent"),
+    *("CallStarted", "Shorten", "Shortened", "Review", "Reviewed", "Pruned", "CallSent"),
+]
 
 
 def answer(effect: Effect) -> Answered:

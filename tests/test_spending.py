@@ -113,7 +113,7 @@ def test_a_call_is_refused_once_a_budget_that_stops_is_used_up(
         return
     with pytest.raises(SpendingLimitError) as caught:
         account.check(phase)
-    assert (caught.value.scope, caught.value.spent_usd) == (one.scope, spent)
+    assert (caught.value.scope, caught.value.spent_usd) == (one.scope, Decimal(spent))
     assert caught.value.limit_usd == one.limit_usd
 
 
@@ -128,7 +128,11 @@ def test_a_budget_of_another_phase_does_not_stop_this_one() -> None:
 def test_each_level_is_told_once_whatever_is_spent(cents: list[int], limit: int) -> None:
     account = Spending(budgets=(budget(limit),))
     found = [one.level for step in cents for one in account.spend(Decimal(step), "a", 0.0)]
-    shares = {Level.WARN: Decimal("0.75"), Level.CRITICAL: Decimal("0.95"), Level.OVERRUN: 1}
+    shares = {
+        Level.WARN: Decimal("0.75"),
+        Level.CRITICAL: Decimal("0.95"),
+        Level.OVERRUN: Decimal(1),
+    }
     assert found == [level for level, share in shares.items() if sum(cents) > limit * share]
 
 

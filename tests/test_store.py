@@ -254,19 +254,53 @@ def test_entries_may_be_read_from_a_place_on() -> None:
 
 def test_a_reader_is_told_the_first_place_that_changed_and_asks_once() -> None:
     store = store_of(permanent("p"), item("a"), item("b"))
-    assert store.read_from() == store.entry("p").slot
-    assert store.read_from() is None
+    assert store.take_changes() == (store.entry("p").slot, ())
+    assert store.take_changes() == (None, ())
     store.touch("a")
     store.sent()
     store.update(replace(store["a"], ready=True))
-    assert store.read_from() is None
+    assert store.take_changes() == (None, ())
     place = store.entry("a").slot
-    store.replace(["b"], item("b", version=1))
+    store.replace(["b"], None)
     store.replace(["a"], None)
     store.add(item("c"))
-    assert (store.read_from(), store.read_from()) == (place, None)
+    assert [store.take_changes(), store.take_changes()] == [(place, ()), (None, ())]
     store.add(item("d"))
-    assert store.read_from() == store.entry("d").slot
+    assert store.take_changes() == (store.entry("d").slot, ())
+
+
+@pytest.mark.parametrize(
+    ("leaving", "stand_in", "place_of", "patched"),
+    [
+        ("b", item("b", version=1), None, ("b",)),
+        ("b", item("s"), "b", ()),
+        ("a b", item("a", version=1), "a", ()),
+        ("a", permanent("a", version=1), "a", ()),
+        ("b", None, "b", ()),
+    ],
+)
+def test_a_reader_is_told_apart_what_only_changed_form(
+    leaving: str, stand_in: Item | None, place_of: str | None, patched: tuple[str, ...]
+) -> None:
+    store = store_of(item("a"), item("b"), item("c"), replace(permanent("p"), kind=Kind.TOOLS))
+    store.replace(["c"], item("c", version=1))
+    assert store.take_changes() == (store.entry("p").slot, ())  # it has to read all the first time
+    place = store.entry(place_of).slot if place_of else None
+    store.replace(leaving.split(), stand_in)
+    changed, forms = store.take_changes()
+    if stand_in is not None and stand_in.layer is Layer.PERMANENT:
+        place = store.entry("a").slot  # it stands ahead of where it stood
+    assert (changed, forms) == (place, patched)
+    assert store.take_changes() == (None, ())
+
+
+def test_a_new_form_does_not_hide_an_earlier_change_behind_it() -> None:
+    store = store_of(item("a"), item("b"), item("c"))
+    store.take_changes()
+    place = store.entry("c").slot
+    store.replace(["c"], None)
+    store.replace(["a"], item("a", version=1))
+    assert store.take_changes() == (place, ("a",))
 
 
 def put_back_b(store: Store) -> None:
@@ -556,11 +590,15 @@ class AgainstPlainLists(RuleBasedStateMachine):
 
     @rule()
     def read(self) -> None:
-        """Bring a copy up to date from the first place that changed."""
-        place = self.store.read_from()
+        """Bring a copy up to date by what the store says has changed."""
+        place, patched = self.store.take_changes()
+        forms = {self.store.entry(name).slot: name for name in patched if name in self.store}
+        ahead = [one for one in self.rendered if place is None or one[0] < place]
+        self.rendered = [
+            shown(self.store.entry(forms[one[0]])) if one[0] in forms else one for one in ahead
+        ]
         if place is not None:
-            ahead = [one for one in self.rendered if one[0] < place]
-            self.rendered = ahead + [shown(entry) for entry in self.store.entries(place)]
+            self.rendered += [shown(entry) for entry in self.store.entries(place)]
         assert self.rendered == [shown(entry) for entry in self.store.entries()]
 
     @occupied

@@ -53,6 +53,14 @@ class Readable:
         """Return what left the prompt and can be restored."""
         return self._reads.read(lambda parts: views.evicted(parts, self.thread))
 
+    def text(self, item: str) -> str:
+        """Return an item's whole text, whether it is in the prompt, shortened, or evicted.
+
+        Raises:
+            SourceError: there never was such an item in this thread, or its text is not known.
+        """
+        return self._reads.read(lambda parts: views.whole_text(parts, self.thread, item))
+
     def breakdown(self, by: By = "kind") -> list[tuple[str, int]]:
         """Return how many tokens of the prompt each group holds, largest first."""
         return self._reads.read(lambda parts: views.split(parts, self.thread, by))

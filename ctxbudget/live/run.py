@@ -383,6 +383,11 @@ class Run(RunReading, Scope):
         run.dropped = dropped
         return run
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has ended."""
+        return self._desk.parts.is_finished
+
     def phase(self, name: str, *, model: str | None = None) -> Phase:
         """Begin a phase, or go on with it if it is the one that runs. A `with` ends it.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctxbudget.core.errors import SourceError, near_misses
 from ctxbudget.core.returning import Return, return_of_item, return_of_plan
 from ctxbudget.core.thread import Thread
 from ctxbudget.core.types import Item
 from ctxbudget.history import By, breakdown
 from ctxbudget.live.parts import Parts
+from ctxbudget.live.pieces import text_of
 from ctxbudget.report.brief import PhaseReport
 
 
@@ -117,6 +119,21 @@ def evicted(parts: Parts, name: str) -> list[Item]:
 def split(parts: Parts, name: str, by: By) -> list[tuple[str, int]]:
     """Return how many tokens of a thread's prompt each group holds, largest first."""
     return breakdown(parts.thread(name).store, name, by)
+
+
+def whole_text(parts: Parts, name: str, item: str) -> str:
+    """Return the text of an item's first form.
+
+    Raises:
+        SourceError: there never was such an item in this thread, or its text is not known.
+    """
+    store = parts.thread(name).store
+    left = store.shelf.get(item)
+    first = left[0].item if left else store.get(item)
+    if first is None:
+        known = [*store.shelf, *(one.id for one in store)]
+        raise SourceError(f"there is no item {item!r} in {name!r}; {near_misses(item, known)}")
+    return text_of(parts.texts.block(name, item, first.version))
 
 
 def phase_report(parts: Parts, phase: str) -> PhaseReport:

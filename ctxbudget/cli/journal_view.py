@@ -1,0 +1,124 @@
+"""Reads a journal for the commands that look into one: `show`, `why`, `restore`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeAlias
+
+import click
+
+from ctxbudget.core.errors import JournalError, SourceError, near_misses
+from ctxbudget.core.events import Event, RunStarted
+from ctxbudget.journal import TextLine, is_locked
+from ctxbudget.journal.reading import placed_records
+from ctxbudget.report.plain import one_line
+
+Heard: TypeAlias = Callable[[Event], object]
+
+LARGE_BYTES = 8_000_000
+"""From this size on, reading takes long enough for a progress bar."""
+
+STEP_RECORDS = 500
+"""Between two looks at the progress bar."""
+
+
+def read_into(
+    path: Path,
+    heard: Iterable[Heard],
+    *,
+    on_text: Callable[[TextLine], object] | None = None,
+    quiet: bool = False,
+) -> RunStarted:
+    """Tell a journal's events to listeners, and return the first one.
+
+    What is missing at the end, cut off by a crash or still being written, is told on stderr. On a
+    terminal, a large journal shows how far reading has come, unless `quiet`.
+
+    Raises:
+        JournalError: the file is no journal, is damaged elsewhere than at its end, or holds no run.
+    """
+    torn: list[str] = []
+    heard = tuple(heard)
+    start: RunStarted | None = None
+    try:
+        with path.open("rb") as file, _progress(file, quiet=quiet) as told:
+            for placed in placed_records(file, str(path), torn.append):
+                told(placed.number, placed.end_bytes)
+                record = placed.record
+                if isinstance(record, TextLine):
+                    if on_text is not None:
+                        on_text(record)
+                elif record is not None:
+                    start = _first(record, path) if start is None else start
+                    _tell(record, heard, path, placed.number)
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise JournalError(f"{reason}; check the path", path=str(path)) from None
+    if torn:
+        _say_what_is_missing(path, torn[0])
+    if start is None:
+        raise JournalError("holds no run yet; wait for its first event", path=str(path))
+    return start
+
+
+def _first(event: Event, path: Path) -> RunStarted:
+    if not isinstance(event, RunStarted):
+        raise JournalError("the first event is not run_started; is the file whole?", path=str(path))
+    return event
+
+
+def _tell(event: Event, heard: Iterable[Heard], path: Path, number: int) -> None:
+    try:
+        for one in heard:
+            one(event)
+    except LookupError as error:
+        raise JournalError(
+            f"the event speaks of {error}, of which no earlier line does; restore the lines that "
+            "are missing",
+            path=str(path),
+            line=number,
+        ) from None
+
+
+def _say_what_is_missing(path: Path, torn: str) -> None:
+    if is_locked(path):
+        torn = "is still being written; the last line was not whole yet and was left out"
+    note(f"{path}: {torn}")
+
+
+def note(message: str) -> None:
+    """Say something on stderr that is no error."""
+    click.echo(f"ctxbudget: note: {one_line(message)}", err=True)
+
+
+@contextmanager
+def _progress(file: IO[bytes], *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is told line numbers and offsets; it draws a bar for a large file on a terminal."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    if quiet or size_bytes < LARGE_BYTES or not sys.stderr.isatty():
+        yield lambda number, end_bytes: None
+        return
+    with click.progressbar(length=size_bytes, label="reading", file=sys.stderr) as bar:
+
+        def told(number: int, end_bytes: int) -> None:
+            if number % STEP_RECORDS == 0:
+                bar.update(end_bytes - bar.pos)
+
+        yield told
+        bar.update(size_bytes - bar.pos)
+
+
+def check_known(what: str, name: str | None, known: Iterable[str]) -> None:
+    """Check that a phase or thread that was asked for is one of the journal's.
+
+    Raises:
+        SourceError: there is none of that name.
+    """
+    names = list(known)
+    if name is not None and name not in names:
+        raise SourceError(f"there is no {what} {name!r} in the journal; {near_misses(name, names)}")
+

@@ -1,0 +1,17 @@
+"""Texts from elsewhere, made fit for a terminal: nothing in them that it would obey."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters written out, except line feeds and tabs."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, with control characters written out."""
+    return visible(" ".join(text.split()))
