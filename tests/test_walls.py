@@ -18,8 +18,8 @@ MODULES = {
 HEAVY = {"anthropic", "tiktoken", "genai_prices", "rich", "plotly", "joblib"}
 """Imported inside the function that needs them, or in the one module that is about them."""
 
-MADE_OF_RICH = {"ctxbudget.report.terminal"}
-"""Itself imported only where a table is printed."""
+MADE_OF_RICH = {"ctxbudget.report.journal_terminal", "ctxbudget.report.terminal"}
+"""Themselves imported only where a table is printed."""
 
 
 def imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:

@@ -10,8 +10,9 @@ from ctxbudget.core.events import Event, Injected, ItemAdded, Pruned, RunStarted
 from ctxbudget.core.types import MAIN, Item
 from ctxbudget.history import Happening, History
 from ctxbudget.journal import TextLine
-from ctxbudget.live.pieces import Block
+from ctxbudget.live.pieces import Block, compact_json, text_of
 from ctxbudget.live.texts import Texts
+from ctxbudget.report.item_why import Why, places
 from ctxbudget.report.journal_asides import Asides
 from ctxbudget.report.prompts import Prompts
 
@@ -23,7 +24,7 @@ class ItemView:
     Attributes:
         first: the item as it came.
         thread: into whose prompt it came.
-        names_text: whether the journal names its text, be it there or not.
+        names_texts, holds_texts: whether the journal names any text by its hash, and holds any.
         events: all of them, for rebuilding the engine.
     """
 
@@ -32,7 +33,8 @@ class ItemView:
     start: RunStarted = field(init=False)
     first: Item = field(init=False)
     thread: str = MAIN
-    names_text: bool = False
+    names_texts: bool = False
+    holds_texts: bool = False
     events: list[Event] = field(default_factory=list)
     prompts: Prompts = field(default_factory=Prompts)
     happenings: list[Happening] = field(default_factory=list)
@@ -55,16 +57,17 @@ class ItemView:
         return view
 
     def _know(self, text: TextLine) -> None:
+        self.holds_texts = True
         self._texts.know({text.hash: text.content})
 
     def _look(self, event: Event) -> None:
         """Note where the item came from."""
+        self.names_texts = self.names_texts or getattr(event, "text", None) is not None
         if self._is_found:
             return
         match event:
             case ItemAdded() | Injected() if event.item.id == self.item:
                 self.first, self.thread, self._is_found = event.item, event.thread, True
-                self.names_text = isinstance(event, Injected) or event.text is not None
             case Pruned(stand_in=Item() as stand_in) if stand_in.id == self.item:
                 self.first, self.thread, self._is_found = stand_in, event.thread, True
             case _:
@@ -73,3 +76,23 @@ class ItemView:
     def block(self) -> Block | None:
         """Return the item's first block, whole; None if the journal does not hold it."""
         return self._texts.find(self.thread, self.item, self.first.version)
+
+    def why(self) -> Why:
+        """Return all that is to be said of the item."""
+        block = self.block()
+        present, evicted = places(self.prompts, self.item)
+        return Why(
+            journal=str(self.path),
+            start_at=self.start.at,
+            item=self.first,
+            happenings=self.happenings,
+            present=present,
+            evicted=evicted,
+            stands_for=self.prompts.stands_for.get(self.item, ()),
+            text=None if block is None else written_text(block),
+        )
+
+
+def written_text(block: Block) -> str:
+    """Return the text of a block, or its JSON where it has none, such as an image."""
+    return text_of(block) or compact_json(block)

@@ -121,4 +121,3 @@ def check_known(what: str, name: str | None, known: Iterable[str]) -> None:
     names = list(known)
     if name is not None and name not in names:
         raise SourceError(f"there is no {what} {name!r} in the journal; {near_misses(name, names)}")
-

@@ -15,6 +15,9 @@ from ctxbudget.core.errors import CtxBudgetError
 
 COMMANDS = {
     "simulate": "Run a workflow on paper: does it fit, where does it peak, what is pruned.",
+    "show": "Show what a journal tells: phases, prompts, rent, plans.",
+    "why": "Say what was decided on an item of a journal, and why.",
+    "restore": "Print an item's whole text from a journal, and what its return would cost.",
     "validate": "Check workflow and policy files.",
     "policies": "List the shipped policies, or show one.",
     "schema": "Print the JSON Schema of workflow or policy files.",

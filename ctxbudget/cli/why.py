@@ -35,8 +35,7 @@ def command(journal: Path, item: str, as_machine: bool) -> None:
     from ctxbudget.cli.output import print_json
     from ctxbudget.report import item_why
 
-    view = ItemView.read(journal, item)
-    why = item_why.why_of(view)
+    why = ItemView.read(journal, item).why()
     if as_machine:
         print_json(item_why.as_data(why))
         return

@@ -34,7 +34,8 @@ def _item_problem(operation: Operation, name: str, store: Store, *, is_fit: bool
     entry = store.entry(name)
     if entry.item.untouchable:
         return f"item {name!r} is pinned or permanent and may not be touched"
-    if entry.is_fresh(store.calls) and operation.do is not Do.SNIP and not is_fit:
+    is_snip = operation.do is Do.SNIP and not entry.is_returned(store.calls)
+    if entry.is_fresh(store.calls) and not is_snip and not is_fit:
         return f"item {name!r} may not go before one call has carried it"
     if operation.do in NEEDS_WHOLE_GROUPS:
         group = {member.item.id for member in store.leaving_with(name)}

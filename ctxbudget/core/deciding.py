@@ -13,7 +13,7 @@ from ctxbudget.core.policy import Moment, Policy
 from ctxbudget.core.returning import Return
 from ctxbudget.core.run_state import RunState
 from ctxbudget.core.thread import Thread
-from ctxbudget.core.types import MAIN, Do, Level, Plan, Trigger
+from ctxbudget.core.types import MAIN, Do, Item, Kind, Level, Plan, Trigger
 
 Steps: TypeAlias = Generator[Decision | Effect, Answered | None, None]
 """What handling a fact yields: decisions to record, effects to answer."""
@@ -54,13 +54,13 @@ class Deciding:
         if trigger not in UNDER_PRESSURE:
             yield from carried_out
             return
-        is_compacted = yield from self._noting_compaction(carried_out)
-        if is_compacted and thread.compacted():
-            filler = thread.growth.largest
-            if filler is not None:
-                yield Thrashing(at=at, item=filler.id, tokens=filler.tokens, thread=thread.name)
-        if is_compacted:
-            thread.growth.largest = None
+        plan = yield from self._noting_compaction(carried_out)
+        if plan <= thread.compaction_plan:
+            return  # none, or one that a level crossed on the way has brought about
+        thread.compaction_plan = plan
+        filler, thread.growth.largest = thread.growth.largest, None
+        if thread.compacted() and filler is not None:
+            yield Thrashing(at=at, item=filler.id, tokens=filler.tokens, thread=thread.name)
 
     def fit(self, thread: Thread, at: float) -> Steps:
         """Tell if the prompt is over the hard limit, and make it fit.
@@ -81,7 +81,7 @@ class Deciding:
         )
         yield from self._carry_out(fit.plans(thread, limit), thread, at, is_fit=True)
         if thread.occupancy_tokens > limit:
-            raise _too_large(thread, thread.occupancy_tokens)
+            raise _too_large(thread, thread.store, thread.occupancy_tokens)
 
     def make_room(self, thread: Thread, back: Return, at: float) -> Steps:
         """Make what is to come back fit the hard limit, at the cost of other items.
@@ -89,17 +89,19 @@ class Deciding:
         Raises:
             BudgetExceededError: it cannot fit; nothing has been pruned then.
         """
-        limit = thread.scale.hard_limit_tokens
-        room = limit - back.gained_tokens
+        gained = back.gained_tokens + back.gained_error_tokens
+        room = thread.scale.hard_limit_tokens - gained
         if thread.occupancy_tokens <= room:
             return
-        if _least_tokens(thread, back) > room:
-            raise _too_large(
-                thread,
-                _least_tokens(thread, back) + back.gained_tokens,
-                f"{back.gained_tokens:,} tokens are to come back, but with them ",
-            )
-        yield from self._carry_out(fit.plans(thread, room, back.ids), thread, at, is_fit=True)
+        wanted = f"{gained:,} tokens are to come back, but with them "
+        staying = _staying(thread, back)
+        least = sum(item.tokens for item in staying) + thread.gauge.drift_tokens
+        if least > room:
+            raise _too_large(thread, staying, least + gained, wanted)
+        plans = fit.plans(thread, room, back.ids)
+        yield from self._carry_out(plans, thread, at, is_fit=True, judges=False)
+        if thread.occupancy_tokens > room:
+            raise _too_large(thread, thread.store, thread.occupancy_tokens + gained, wanted)
 
     def judge(self, thread: Thread, at: float) -> Steps:
         """Tell the levels crossed just now, and let the policy act upon each."""
@@ -119,26 +121,34 @@ class Deciding:
 
     def _noting_compaction(
         self, steps: Steps
-    ) -> Generator[Decision | Effect, Answered | None, bool]:
-        """Pass steps on; return True if a summary replaced items."""
-        is_compacted, reply = False, None
+    ) -> Generator[Decision | Effect, Answered | None, int]:
+        """Pass steps on; return the number of the last plan in which a summary replaced items."""
+        plan, reply = 0, None
         while True:
             try:
                 event = steps.send(reply)
             except StopIteration:
-                return is_compacted
+                return plan
             if isinstance(event, Pruned) and event.do is Do.SUMMARIZE and event.items:
-                is_compacted = True
+                plan = max(plan, event.plan)
             reply = yield event
 
     def _carry_out(
-        self, plans: Iterable[Plan], thread: Thread, at: float, *, is_fit: bool = False
+        self,
+        plans: Iterable[Plan],
+        thread: Thread,
+        at: float,
+        *,
+        is_fit: bool = False,
+        judges: bool = True,
     ) -> Steps:
         before = thread.store.tokens
         cache, numbers = self.state.cache(thread.model), self.state.numbers
         for plan in plans:
             yield from thread.carry_out(plan, at=at, cache=cache, numbers=numbers, is_fit=is_fit)
-        if thread.store.tokens != before:
+            while thread.charges:
+                yield from self.state.charge(thread.charges.pop(0), at)
+        if judges and thread.store.tokens != before:
             yield from self.judge(thread, at)
 
     def _draw_on_buffer(self, level: Level, thread: Thread, at: float) -> Steps:
@@ -151,18 +161,22 @@ class Deciding:
             yield state.allocated(at, state.phase, change)
 
 
-def _least_tokens(thread: Thread, back: Return) -> int:
-    """Return what would stay if all went that may go."""
-    staying = sum(
-        entry.item.tokens
-        for entry in thread.store.entries()
-        if entry.item.id in back.ids or not thread.store.leaving_with(entry.item.id)
-    )
-    return staying + thread.gauge.extra_tokens
+def _staying(thread: Thread, back: Return) -> list[Item]:
+    """Return what could not give way to what is to come back; results could be cleared."""
+    store = thread.store
+    return [
+        entry.item
+        for entry in store.entries()
+        if entry.item.untouchable
+        or any(name in back.ids for name in store.group_of(entry.item.id))
+        or (entry.item.kind is not Kind.TOOL_RESULT and not store.leaving_with(entry.item.id))
+    ]
 
 
-def _too_large(thread: Thread, tokens: int, wanted: str = "") -> BudgetExceededError:
-    left = sorted(thread.store, key=lambda item: (-item.tokens, item.id))
+def _too_large(
+    thread: Thread, items: Iterable[Item], tokens: int, wanted: str = ""
+) -> BudgetExceededError:
+    left = sorted(items, key=lambda item: (-item.tokens, item.id))
     return BudgetExceededError(
         thread=thread.name,
         tokens=tokens,

@@ -291,6 +291,7 @@ class Engine:
             thread = state.known_thread(fact.thread, fact.at)
             thread.note_peak()
             del state.threads[fact.thread]
+            state.shelf.forget(fact.thread)
             yield ThreadClosed(
                 at=fact.at,
                 thread=fact.thread,
@@ -304,9 +305,9 @@ class Engine:
     def _item_added(self, fact: ItemAdded) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         item = fact.item
-        if item.kind is Kind.USER and not thread.has_goal:
-            item, thread.has_goal = replace(item, pinned=True), True
-        thread.add(item)
+        is_goal = item.kind is Kind.USER and not thread.has_goal
+        thread.add(replace(item, pinned=True) if is_goal else item)
+        thread.has_goal = thread.has_goal or is_goal
         yield from self._deciding.judge(thread, fact.at)
         yield from self._deciding.fire(Trigger.ITEM_ADDED, thread, fact.at)
         if item.kind is Kind.TOOL_CALL and item.tool is not None:
@@ -325,11 +326,15 @@ class Engine:
     def _activated(self, fact: Activated) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         item = self.state.shelf.find(fact.item, fact.at)
+        self.state.shelf.forget(thread.name, item.id)
         yield from self._inject(item, thread, "asked for", fact.at)
 
     def _inject(self, item: Item, thread: Thread, by: str, at: float) -> Steps:
+        """Put a registered item in, once in a phase unless it is asked for."""
+        if item.id in thread.store:
+            return
         taken = self.state.shelf.take(item, thread.name, self.state.phase)
-        if taken is None or taken.id in thread.store:
+        if taken is None:
             return
         thread.add(taken)
         yield Injected(at=at, item=taken, by=by, thread=thread.name)
@@ -361,7 +366,7 @@ class Engine:
             sent=thread.store.sent(),
         )
         thread.growth.called(thread.occupancy_tokens)
-        thread.gauge.sent(thread.store.tokens, thread.store.calls)
+        thread.gauge.sent(thread.store.tokens)
         thread.calls_left = max(0, thread.calls_left - 1)
         yield CallSent(
             at=fact.at,
@@ -400,22 +405,15 @@ class Engine:
     def _call_answered(self, fact: CallAnswered) -> Steps:
         state = self.state
         thread = state.known_thread(fact.thread, fact.at)
+        if not thread.store.calls:
+            raise SourceError(f"thread {thread.name!r} has made no call to answer", at=fact.at)
         thread.gauge.answered(fact.prompt_tokens)
-        price = state.start.prices.get(fact.model)
-        if price is not None:
-            usd = price.cost_usd(
-                uncached_tokens=fact.uncached_tokens,
-                cache_read_tokens=fact.cache_read_tokens,
-                cache_write_5m_tokens=fact.cache_write_tokens - fact.cache_write_1h_tokens,
-                cache_write_1h_tokens=fact.cache_write_1h_tokens,
-                output_tokens=fact.output_tokens,
-            )
-            yield from state.spending.spend(usd, state.phase, fact.at)
+        yield from state.charge(replace(fact, model=fact.model or thread.model), fact.at)
         yield from self._deciding.judge(thread, fact.at)
 
     def _prompt_counted(self, fact: PromptCounted) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
-        thread.gauge.counted(fact.tokens, thread.store.tokens, thread.store.calls)
+        thread.gauge.counted(fact.tokens, thread.store.tokens)
         yield from self._deciding.judge(thread, fact.at)
 
     def _rejected(self, fact: Rejected) -> Steps:
@@ -427,7 +425,7 @@ class Engine:
     def _learn_limit(self, thread: Thread, fact: Rejected) -> None:
         """Take the provider's numbers for true; without any, ask for less than what was sent."""
         if fact.tokens is not None:
-            thread.gauge.counted(fact.tokens, thread.store.tokens, thread.store.calls)
+            thread.gauge.counted(fact.tokens, thread.store.tokens)
         limit = fact.limit_tokens
         if limit is None:
             limit = int(thread.occupancy_tokens * SHARE_AFTER_REJECTION_FRAC)
@@ -438,12 +436,20 @@ class Engine:
                 window_tokens=limit + scale.reserve_tokens,
                 budget_tokens=min(scale.budget_tokens, limit),
             )
+            self.state.watch_budget(thread)
 
     # ---- what comes back
 
     def _restore_asked(self, fact: RestoreAsked) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         back = return_of_item(thread, fact.item, self.state.main)
+        bound = [one.item.id for one in back.entries if one.item.kind is Kind.THINKING]
+        if bound and self.state.start.strips_thinking:
+            raise SourceError(
+                f"item {bound[0]!r} is thinking, which is bound to what stood before it and cannot "
+                "come back; restore another item",
+                at=fact.at,
+            )
         yield from self._bring_back(thread, back, fact.at, pin=fact.pin)
 
     def _undo_asked(self, fact: UndoAsked) -> Steps:

@@ -326,6 +326,8 @@ class Charge:
     uncached_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    """With either lifetime."""
+    cache_write_1h_tokens: int = 0
     output_tokens: int = 0
 
 

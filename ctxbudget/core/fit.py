@@ -71,12 +71,14 @@ def plans(
     """
     target = hard_limit_tokens - room_tokens(thread, hard_limit_tokens)
     for step in STEPS:
-        occupancy = thread.occupancy_tokens
-        if occupancy <= hard_limit_tokens:
-            return
-        operations = tuple(_operations(thread, step, occupancy - target, keep))
-        if operations:
-            yield Plan(rule=RULE, reason=step.reason, operations=operations, until_tokens=target)
+        while (occupancy := thread.occupancy_tokens) > hard_limit_tokens:
+            operations = tuple(_operations(thread, step, occupancy - target, keep))
+            if operations:
+                yield Plan(
+                    rule=RULE, reason=step.reason, operations=operations, until_tokens=target
+                )
+            if step.do is not Do.DROP or thread.occupancy_tokens >= occupancy:
+                break  # dropping may gain less than it takes out, where counts are uncertain
 
 
 def _operations(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctxbudget.core.types import Item
 
@@ -12,18 +12,21 @@ class Gauge:
     """Anchors a thread's counted tokens on what the provider last reported.
 
     What stood in the prompt then is known exactly as a whole, so only what came or went since is
-    uncertain. All amounts are kept up as items come and go; each step is O(1).
+    uncertain. All amounts are kept up as items come and go; each step is O(1), but for a report, which
+    costs what came since the last one.
     """
 
     drift_tokens: int = 0
     """What the provider reported beyond what we had counted; negative if we count too much."""
     margin_tokens: int = 0
-    """Sum of the error bounds of what came or went since."""
+    """Sum of the error bounds of what came or went since; no more than those of what is there."""
+    _error_tokens: int = 0
     _covered_tokens: int = 0
-    _covered_calls: int = 0
+    _since_report: set[tuple[str, int]] = field(default_factory=set)
+    _since_sent: set[tuple[str, int]] = field(default_factory=set)
     _sent_tokens: int = 0
-    _sent_calls: int = 0
     _sent_margin: int = 0
+    _left_since_sent: int = 0
 
     @property
     def extra_tokens(self) -> int:
@@ -32,38 +35,51 @@ class Gauge:
 
     def came(self, item: Item) -> None:
         """Take in an item that entered the prompt."""
+        name = (item.id, item.version)
+        self._since_report.add(name)
+        self._since_sent.add(name)
+        self._error_tokens += item.error_tokens
         self.margin_tokens += item.error_tokens
 
-    def went(self, item: Item, arrived_call: int) -> None:
+    def went(self, item: Item) -> None:
         """Take in that an item left.
 
         The drift is spread evenly over what the report covered. Of an item that was part of it
         only the sum was certain, so its own error comes back; of another one it goes.
         """
-        if arrived_call >= self._covered_calls or not self._covered_tokens:
-            self.margin_tokens = max(0, self.margin_tokens - item.error_tokens)
-            return
-        share = self.drift_tokens * item.tokens // self._covered_tokens
-        self.drift_tokens -= share
-        self._covered_tokens = max(0, self._covered_tokens - item.tokens)
-        self.margin_tokens += item.error_tokens
+        name = (item.id, item.version)
+        self._error_tokens -= item.error_tokens
+        if name in self._since_sent:
+            self._since_sent.discard(name)
+        else:
+            self._left_since_sent += item.tokens
+        if name in self._since_report:
+            self._since_report.discard(name)
+            self.margin_tokens -= item.error_tokens
+        elif self._covered_tokens:
+            self.drift_tokens -= self.drift_tokens * item.tokens // self._covered_tokens
+            self._covered_tokens = max(0, self._covered_tokens - item.tokens)
+            self.margin_tokens += item.error_tokens
+        self.margin_tokens = min(max(0, self.margin_tokens), self._error_tokens)
 
-    def sent(self, counted_tokens: int, calls: int) -> None:
+    def sent(self, counted_tokens: int) -> None:
         """Remember a prompt as it was sent: the report to come is about it."""
-        self._sent_tokens, self._sent_calls = counted_tokens, calls
-        self._sent_margin = self.margin_tokens
+        self._sent_tokens, self._sent_margin = counted_tokens, self.margin_tokens
+        self._left_since_sent = 0
+        self._since_sent.clear()
 
     def answered(self, reported_tokens: int) -> None:
         """Anchor on the provider's count of the prompt that was sent last."""
+        drift = reported_tokens - self._sent_tokens
+        staying = max(0, self._sent_tokens - self._left_since_sent)
+        self.drift_tokens = drift * staying // self._sent_tokens if self._sent_tokens else drift
         self.margin_tokens = max(0, self.margin_tokens - self._sent_margin)
-        self._anchor(reported_tokens, self._sent_tokens, self._sent_calls)
+        self._covered_tokens, self._sent_margin = staying, 0
+        self._since_report = set(self._since_sent)
 
-    def counted(self, reported_tokens: int, counted_tokens: int, calls: int) -> None:
+    def counted(self, reported_tokens: int, counted_tokens: int) -> None:
         """Anchor on the provider's count of the prompt as it stands."""
-        self.margin_tokens = 0
-        self._anchor(reported_tokens, counted_tokens, calls + 1)
-
-    def _anchor(self, reported_tokens: int, counted_tokens: int, calls: int) -> None:
         self.drift_tokens = reported_tokens - counted_tokens
-        self._covered_tokens, self._covered_calls = counted_tokens, calls
-        self._sent_margin = 0
+        self.margin_tokens = self._sent_margin = 0
+        self._covered_tokens = counted_tokens
+        self._since_report.clear()

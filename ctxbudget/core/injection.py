@@ -59,6 +59,12 @@ class InjectionShelf:
         self._taken[thread, item.id] = phase
         return replace(item, phase=phase)
 
+    def forget(self, thread: str, item: str | None = None) -> None:
+        """Let a thread (or one of its items) take in again what it took in before."""
+        gone = [key for key in self._taken if key[0] == thread and item in (None, key[1])]
+        for key in gone:
+            del self._taken[key]
+
     def leaving(self, thread: str, phase: str) -> tuple[str, ...]:
         """Return what a thread took in during a phase that ends, and forget it."""
         names = tuple(

@@ -226,6 +226,7 @@ def select(selector: Selector, moment: Moment, do: Do) -> list[Entry]:
         if _in_scope(selector, moment, entry.item)
         and calls - entry.arrived_call >= selector.age_calls
         and calls - entry.touched_call >= selector.idle_calls
+        and not entry.is_returned(calls)
         and not (do is not Do.SNIP and entry.is_fresh(calls))
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ctxbudget.core.errors import SourceError, near_misses
 from ctxbudget.core.thread import Done, Thread
-from ctxbudget.core.types import Form, Item
+from ctxbudget.core.types import Item
 from ctxbudget.core.watch import Entry, Slot
 
 NO_PLACE: Slot = (-1, -1)
@@ -24,6 +24,8 @@ class Return:
     entries: tuple[Entry, ...]
     removed: tuple[str, ...]
     gained_tokens: int
+    gained_error_tokens: int
+    """What the error bounds would gain."""
     rewritten_tokens: int
 
     @property
@@ -41,23 +43,24 @@ def return_of_item(thread: Thread, item: str, elsewhere: Thread) -> Return:
         SourceError: it is there already, or never left.
     """
     store = thread.store
-    if item in store and store[item].form is Form.WHOLE:
-        raise SourceError(f"item {item!r} is in the prompt as a whole; there is nothing to restore")
-    first = _first_form(thread, item)
-    if first is None and (found := _first_form(elsewhere, item)) is not None:
-        first = replace(found, slot=NO_PLACE)
-    if first is None:
+    is_own = item in store or item in store.shelf
+    shelf = store.shelf if is_own else elsewhere.store.shelf
+    if item not in shelf and item not in store:
         known = [*store.shelf, *elsewhere.store.shelf]
         raise SourceError(f"item {item!r} never left a prompt; {near_misses(item, known)}")
-    entries = [first]
-    group = first.item.group
+    if item in store and (item not in shelf or store[item] == shelf[item][0].item):
+        raise SourceError(f"item {item!r} is in the prompt as a whole; there is nothing to restore")
+    group = shelf[item][0].item.group
+    members = [item]
     if group is not None:
-        entries += [
-            member
-            for name, left in store.shelf.items()
+        members += [
+            name
+            for name, left in shelf.items()
             if name != item and left[0].item.group == group and name not in store
-            if (member := _first_form(thread, name)) is not None
         ]
+    entries = [shelf[name][0] for name in members]
+    if not is_own:
+        entries = [replace(entry, slot=NO_PLACE) for entry in entries]
     return _priced(thread, entries, [item] if item in store else [])
 
 
@@ -93,18 +96,17 @@ def return_of_plan(thread: Thread, plan: int | None) -> tuple[int, Return]:
 def bring_back(thread: Thread, back: Return, *, pin: bool = False) -> tuple[Item, ...]:
     """Carry out a return; return the items as they now stand in the prompt."""
     for name in back.removed:
-        entry = thread.store.entry(name)
-        thread.gauge.went(entry.item, entry.arrived_call)
+        thread.gauge.went(thread.store[name])
     thread.store.replace(back.removed, None)
+    moved = set[str]()
     for entry in sorted(back.entries, key=lambda one: one.slot):
-        thread.store.put_back(entry, pin=pin)
-        thread.gauge.came(entry.item)
+        group = entry.item.group
+        place = replace(entry, slot=NO_PLACE) if group in moved else entry
+        in_place = thread.store.put_back(place, pin=pin)
+        if group is not None and not in_place:
+            moved.add(group)  # what comes after it in its group must stay behind it
+        thread.gauge.came(thread.store[entry.item.id])
     return tuple(thread.store[entry.item.id] for entry in back.entries)
-
-
-def _first_form(thread: Thread, item: str) -> Entry | None:
-    left = thread.store.shelf.get(item)
-    return left[0] if left else None
 
 
 def _still_stands(thread: Thread, done: Done, entries: dict[str, Entry]) -> bool:
@@ -132,5 +134,7 @@ def _priced(thread: Thread, entries: list[Entry], removed: list[str]) -> Return:
         entries=tuple(entries),
         removed=tuple(removed),
         gained_tokens=came - sum(entry.item.tokens for entry in leaving),
+        gained_error_tokens=sum(entry.item.error_tokens for entry in entries)
+        - sum(entry.item.error_tokens for entry in leaving),
         rewritten_tokens=thread.cached_behind_tokens(min(slots)) if slots else 0,
     )

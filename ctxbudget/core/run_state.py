@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ctxbudget.core.allocation import Allocator, Ledger, open_ledger
 from ctxbudget.core.errors import SourceError
-from ctxbudget.core.events import Allocated, Phase, RunStarted
+from ctxbudget.core.events import (
+    Allocated,
+    CallAnswered,
+    Charge,
+    Phase,
+    RunStarted,
+    SpendingTold,
+)
 from ctxbudget.core.graph import Liveness, PhaseGraph
 from ctxbudget.core.injection import InjectionShelf
 from ctxbudget.core.policy import PhaseAges
@@ -49,6 +56,37 @@ class RunState:
     def phase_kept_tokens(self) -> int:
         """What the main thread gained since the phase started; may be negative."""
         return self.main.store.tokens - self.phase_start_tokens
+
+    def charge(self, used: Charge | CallAnswered, at: float) -> Iterator[SpendingTold]:
+        """Count what a call cost against the budgets in money; yield the levels that it crosses.
+
+        A call on a model without a price is not counted.
+        """
+        price = self.start.prices.get(used.model)
+        if price is None:
+            return
+        usd = price.cost_usd(
+            uncached_tokens=used.uncached_tokens,
+            cache_read_tokens=used.cache_read_tokens,
+            cache_write_5m_tokens=used.cache_write_tokens - used.cache_write_1h_tokens,
+            cache_write_1h_tokens=used.cache_write_1h_tokens,
+            output_tokens=used.output_tokens,
+        )
+        yield from self.spending.spend(usd, self.phase, at)
+
+    def watch_budget(self, thread: Thread) -> None:
+        """Watch a thread against its budget as it is now."""
+        levels, scale = self.start.thresholds, thread.scale
+        kept = [one for one in thread.monitors if one.scope != thread.scope]
+        thread.monitors = [
+            monitor(
+                thread.scope,
+                scale.budget_tokens,
+                warn_tokens=levels.warn.resolve_tokens(scale),
+                critical_tokens=levels.critical.resolve_tokens(scale),
+            ),
+            *kept,
+        ]
 
     def cache(self, model: str) -> Cache:
         """Return the prompt cache of a model."""
@@ -95,16 +133,8 @@ class RunState:
 
     def open_thread(self, name: str, scale: Scale, calls: int) -> Thread:
         """Return a new, empty thread that is watched against its own budget."""
-        levels = self.start.thresholds
         thread = Thread(name=name, scale=scale, calls_left=calls, reviews=self.start.reviews)
-        thread.monitors.append(
-            monitor(
-                thread.scope,
-                scale.budget_tokens,
-                warn_tokens=levels.warn.resolve_tokens(scale),
-                critical_tokens=levels.critical.resolve_tokens(scale),
-            )
-        )
+        self.watch_budget(thread)
         self.threads[name] = thread
         return thread
 

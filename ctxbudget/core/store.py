@@ -207,15 +207,23 @@ class Store:
             self.patched[stand_in.id] = None
             self._unread = unread
 
-    def put_back(self, entry: Entry, *, pin: bool = False) -> None:
+    def put_back(self, entry: Entry, *, pin: bool = False) -> bool:
         """Put back what had left, in its old place if that is free, else at the end of its part.
 
-        It counts as used now, and as not yet carried by a call.
+        Return True if the old place was free. It counts as used now, and as not yet carried by a
+        call.
         """
-        item = replace(entry.item, pinned=True) if pin else entry.item
+        latest = self._latest_of_source.get(entry.item.source or "")
+        item = replace(
+            entry.item,
+            pinned=pin or entry.item.pinned,
+            superseded=latest in self._entries and latest != entry.item.id,
+        )
         is_free = entry.slot not in self._at_slot and entry.slot[0] == _part(item)
         slot = entry.slot if is_free else self._new_slot(item)
-        self._insert(Entry(item, slot, entry.arrived_call, self.calls, self.calls))
+        arrived_call = entry.arrived_call if is_free else self.calls
+        self._insert(Entry(item, slot, arrived_call, self.calls, self.calls))
+        return is_free
 
     def next_version(self, item: str) -> int:
         """Return a version of an item that has never been in the prompt."""

@@ -12,6 +12,7 @@ from ctxbudget.core.cache import CacheState, pays_off
 from ctxbudget.core.errors import PolicyError, SourceError
 from ctxbudget.core.events import (
     Answered,
+    Charge,
     Pruned,
     Review,
     Reviewed,
@@ -77,6 +78,10 @@ class Thread:
     """For each rule that has acted, the call count when it last did."""
     plans: dict[int, list[Done]] = field(default_factory=dict)
     """What each plan did that has not been undone, by its number."""
+    charges: list[Charge] = field(default_factory=list)
+    """What summaries used that has not been paid yet."""
+    compaction_plan: int = 0
+    """The last plan that was counted as a compaction."""
     _compacted_calls: list[int] = field(default_factory=list)
     _known: dict[tuple[Do, tuple[str, ...], int | None], Shortened] = field(default_factory=dict)
 
@@ -173,23 +178,22 @@ class Thread:
         """Take items out because the host did; no plan of ours is undone by that."""
         for name in items:
             entry = self.store.entry(name)
-            self.gauge.went(entry.item, entry.arrived_call)
+            self.gauge.went(entry.item)
         self.store.replace(items, None)
 
     def drop(self, items: tuple[str, ...], numbers: Numbers) -> tuple[int, int]:
         """Take items out for a reason that is no policy's; return the plan's number and the tokens.
 
-        The caller tells it.
+        The caller tells it. It is not there to be undone, but items can be restored.
         """
-        number = next(numbers.plans)
         removed = sum(self.store[name].tokens for name in items)
-        self._swap(items, None, number)
-        return number, removed
+        self.withdraw(items)
+        return next(numbers.plans), removed
 
     def _swap(self, items: tuple[str, ...], stand_in: Item | None, number: int) -> None:
         entries = tuple(self.store.entry(name) for name in items)
         for entry in entries:
-            self.gauge.went(entry.item, entry.arrived_call)
+            self.gauge.went(entry.item)
         self.store.replace(items, stand_in)
         if stand_in is not None:
             self.gauge.came(stand_in)
@@ -213,7 +217,7 @@ class Thread:
             gain_tokens=gain_tokens,
             thread=self.name,
         )
-        if not isinstance(answer, Reviewed):
+        if not isinstance(answer, Reviewed) or answer.rule != plan.rule:
             raise SourceError(f"asked for a review, got {answer}", at=at)
         if answer.allowed:
             return None
@@ -292,6 +296,8 @@ class Thread:
                     f"asked for {do} of {items}, got {answer}; answer each effect at once", at=at
                 )
             self._known[key] = answer
+            if answer.charge is not None:
+                self.charges.append(answer.charge)
         return self._known[key]
 
     @property

@@ -62,9 +62,13 @@ class Entry:
         No policy may take it away; an artifact, on the other hand, is meant to be taken on
         arrival.
         """
-        if self.returned_call == calls:
+        if self.is_returned(calls):
             return True
         return self.arrived_call == calls and self.item.kind in CONVERSATION
+
+    def is_returned(self, calls: int) -> bool:
+        """Return True for what was put back and not carried by a call since."""
+        return self.returned_call == calls
 
 
 class Watch:

@@ -13,6 +13,15 @@ from ctxbudget.report.journal_json import happenings, item_as_data
 from ctxbudget.report.plain import one_line, visible
 from ctxbudget.report.prompts import Prompts
 
+AS_FORM = {
+    Form.WHOLE: "whole",
+    Form.SNIP: "as head and tail",
+    Form.DIGEST: "as its digest",
+    Form.CLEAR: "as a placeholder",
+    Form.SUMMARY: "as a summary",
+    Form.STUB: "as a note",
+}
+
 START_CHARS = 400
 """Of its text that are shown."""
 
@@ -94,7 +103,7 @@ def one_line_of(one: Happening, start_at: float) -> str:
     plan = f" (plan {one.plan})" if one.plan is not None else ""
     stand_in = f", {one.by} stands for it" if one.by else ""
     reason = f": {one.reason}" if one.reason else ""
-    text = f"{one.thread}  {one.what}{rule}{plan}{stand_in}, {one.tokens:,} tokens{reason}"
+    text = f"{one.thread} {one.what}{rule}{plan}{stand_in}, {one.tokens:,} tokens{reason}"
     return f"{one.at - start_at:9.1f} s  {one_line(text)}"
 
 
@@ -110,14 +119,13 @@ def _head(item: Item) -> str:
 
 def _where(why: Why) -> Iterator[str]:
     for thread, _, item in why.present:
-        form = "whole" if item.form is Form.WHOLE else f"its {item.form}"
+        form = AS_FORM[item.form]
         yield one_line(f"now: in the prompt of {thread}, {form}, {item.tokens:,} tokens")
-    can_return = [is_open for _, is_open, _ in why.evicted]
     for thread, is_open, item in why.evicted:
         ended = "" if is_open else ", which has ended"
         yield one_line(f"now: evicted from the prompt of {thread}{ended}, {item.tokens:,} tokens")
-    is_shortened = any(item.form is not Form.WHOLE or item.version for _, _, item in why.present)
-    if can_return or is_shortened:
+    is_shortened = any(item.version != why.item.version for _, _, item in why.present)
+    if why.evicted or is_shortened:
         yield one_line(f"whole text: ctxbudget restore {why.journal} {why.item.id}")
     if not why.present and not why.evicted:
         yield "now: in no prompt; its thread has ended"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctxbudget.core.events import Event
+from ctxbudget.core.types import MAIN
 from ctxbudget.journal import to_line
 from ctxbudget.report.plain import one_line
 
@@ -19,11 +20,9 @@ def line_of(event: Event, start_at: float) -> str:
     """Return an event on one line: when (seconds since the start), thread, name, what else it says."""
     fields = to_line(event)
     category = next(one for one in CATEGORIES if one in fields)
-    words = [f"{event.at - start_at:9.1f} s  {fields.get('thread', 'main')}  {fields[category]}"]
-    for key, value in fields.items():
-        if key not in LEFT_OUT:
-            words.append(f"{key}={_short(value)}")
-    return one_line("  ".join(words[:1]) + " " + " ".join(words[1:]))
+    said = [str(fields.get("thread", MAIN)), str(fields[category])]
+    said += [f"{key}={_short(value)}" for key, value in fields.items() if key not in LEFT_OUT]
+    return f"{event.at - start_at:9.1f} s  {one_line(' '.join(said))}"
 
 
 def _short(value: Any) -> str:

@@ -100,8 +100,8 @@ def _print_rent(console: Console, rows: JournalRows, by: By) -> None:
     if not rents:
         return
     whole = sum(rent.rent_tokens for rent in rents)
-    table = _table(caption="Rent: tokens, once for each call that sent them.")
-    table.add_column(f"rent by {by}", overflow="fold")
+    table = _table()
+    table.add_column(by, overflow="fold")
     table.add_column("token-calls", justify="right")
     table.add_column("share", justify="right")
     table.add_column("calls", justify="right")
@@ -115,7 +115,7 @@ def _print_rent(console: Console, rows: JournalRows, by: By) -> None:
     if len(rents) > TOP:
         rest = sum(rent.rent_tokens for rent in rents[TOP:])
         table.add_row(f"[dim]{len(rents) - TOP:,} more[/]", f"{rest:,}", _share(rest, whole), "")
-    console.print()
+    console.print("\n[bold]Rent[/] [dim]tokens, once for each call that sent them[/]")
     console.print(table)
 
 
@@ -133,7 +133,9 @@ def _print_plans(console: Console, plans: Sequence[PlanRow], start_at: float) ->
     table.add_column("rule and reason", overflow="fold", ratio=1)
     for plan in plans[-TOP:]:
         did = ", ".join(f"{do} {items}" for do, items in plan.operations.items())
-        undone = "" if plan.undone_at is None else f" [magenta]undone[/] {_s(plan.undone_at - start_at)}"
+        undone = (
+            "" if plan.undone_at is None else f" [magenta]undone[/] {_s(plan.undone_at - start_at)}"
+        )
         where = plan.thread if plan.phase is None else f"{plan.thread}, phase {plan.phase}"
         table.add_row(
             str(plan.plan),
@@ -146,14 +148,8 @@ def _print_plans(console: Console, plans: Sequence[PlanRow], start_at: float) ->
     console.print(table)
 
 
-def _table(caption: str | None = None) -> Table:
-    return Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        caption=caption,
-        caption_justify="left",
-    )
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _text(text: str) -> str:

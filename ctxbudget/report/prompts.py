@@ -90,28 +90,35 @@ class Prompts:
             case AgentStarted():
                 scale = event.scale or self.threads[MAIN].scale
                 self.threads[event.thread] = PromptNow(event.thread, scale)
-            case Seeded():
-                main = self.threads[MAIN].items
-                for name, _ in event.items:
-                    self.threads[event.thread].came(main[name])
-            case ItemAdded() | Injected():
-                self.threads[event.thread].came(event.item)
-            case Withdrawn():
-                self.threads[event.thread].went(event.items)
-            case Pruned():
-                self._pruned(event)
-            case Restored():
-                prompt = self.threads[event.thread]
-                prompt.went(event.removed)
-                for item in event.items:
-                    prompt.came(item)
             case ThreadClosed():
                 self.threads[event.thread].is_open = False
+            case Seeded() | ItemAdded() | Injected() | Withdrawn() | Pruned() | Restored():
+                self._changed(event)
             case _:
                 pass
 
-    def _pruned(self, event: Pruned) -> None:
-        prompt, stand_in = self.threads[event.thread], event.stand_in
+    def _changed(
+        self, event: Seeded | ItemAdded | Injected | Withdrawn | Pruned | Restored
+    ) -> None:
+        prompt = self.threads[event.thread]
+        match event:
+            case Seeded():
+                main = self.threads[MAIN].items
+                for name, _ in event.items:
+                    prompt.came(main[name])
+            case ItemAdded() | Injected():
+                prompt.came(event.item)
+            case Withdrawn():
+                prompt.went(event.items)
+            case Pruned():
+                self._pruned(event, prompt)
+            case Restored():
+                prompt.went(event.removed)
+                for item in event.items:
+                    prompt.came(item)
+
+    def _pruned(self, event: Pruned, prompt: PromptNow) -> None:
+        stand_in = event.stand_in
         prompt.went(event.items)
         if stand_in is None:
             return

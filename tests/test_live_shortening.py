@@ -1,0 +1,351 @@
+"""What takes an item's place in a live run: summaries, digests, snips, placeholders, notes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctxbudget import Event, Prompt, Run, Summary, SummaryRequest
+from ctxbudget.core.events import Shortened, SpendingTold
+from ctxbudget.core.types import Form, Item, Kind
+from ctxbudget.journal import read_journal
+
+OPUS = "claude-opus-5-5"
+SECRET = "sk-ant-api03-" + "a1B2c3D4" * 5
+
+
+class Words:
+    """Counts words; a block takes four tokens more."""
+
+    name = "words"
+    is_estimate = False
+
+    def __call__(self, text: str) -> int:
+        return len(text.split())
+
+
+def words(count: int, stem: str = "w") -> str:
+    return " ".join(f"{stem}{number}" for number in range(count))
+
+
+def rule(do: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": "the rule",
+        "on": "before_call",
+        "select": {"kind": ["assistant", "tool_call", "tool_result"]},
+        "do": do,
+        "why": "a test",
+        **more,
+    }
+
+
+def policy(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "mine", "rules": list(rules)}
+
+
+COMPACT = policy(rule("summarize", by="all", to=40, when={"above": "50% of window"}))
+
+
+def open_run(**options: Any) -> Run:
+    plan = {"window_tokens": 400, "counter": Words(), "clock": lambda: 0.0, "policy": COMPACT}
+    return Run.open(**{**plan, **options})
+
+
+def turns(run: Run, count: int, size: int = 50, start: int = 0) -> Prompt:
+    for number in range(start, start + count):
+        run.tool_call("read", {"n": number}, call_id=f"c{number}", source=f"f{number}.py")
+        run.tool_result(f"c{number}", words(size, f"r{number}_"))
+        prompt = run.prompt()
+    return prompt
+
+
+def compacted(summarize: Any, **options: Any) -> tuple[Run, Prompt, list[Item]]:
+    """Return a run of which three turns were summarized, its prompt and the summary."""
+    run = open_run(summarize=summarize, **options)
+    run.user("the goal")  # 6
+    prompt = turns(run, 4)  # 56 each: 230 before the fourth call, of which three turns may go
+    return run, prompt, [item for item in run.items() if item.form is Form.SUMMARY]
+
+
+# ---- summaries
+
+
+def test_a_summary_takes_the_place_of_what_it_read() -> None:
+    asked: list[SummaryRequest] = []
+
+    def summarize(request: SummaryRequest) -> str:
+        asked.append(request)
+        return "  three files were read  "
+
+    run, prompt, (summary,) = compacted(summarize)
+    (request,) = asked
+    assert (request.goal, request.limit_tokens) == ("the goal", 40)
+    assert [part.id for part in request.parts] == [f"main/{n}" for n in range(2, 8)]
+    assert request.parts[0].text == 'read {"n":0}'
+    assert (request.parts[0].tool, request.parts[0].source) == ("read", "f0.py")
+    assert (request.parts[1].kind, request.parts[1].text) == ("tool_result", words(50, "r0_"))
+    assert (summary.tokens, summary.kind) == (8, Kind.SUMMARY)  # four words and four
+    assert "three files were read" in prompt.text()
+    assert prompt.tokens == 6 + 8 + 56 - 0
+    assert run.notes == []
+
+
+def test_what_is_too_long_is_cut_to_its_limit_and_noted() -> None:
+    run, prompt, (summary,) = compacted(lambda request: words(5000, "s"))
+    assert summary.tokens <= 40
+    assert "s0 s1" in prompt.text()
+    assert run.notes == ["the summary was longer than its limit and was cut"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        ("", "returned '', not a text"),
+        ("  \n ", "not a text"),
+        (None, "returned None, not a text"),
+        (7, "returned 7, not a text"),
+        (Summary(text=""), "not a text"),
+        (Summary(text=None), "not a text"),  # type: ignore[arg-type]
+        (ValueError("the model is down"), "failed (ValueError: the model is down)"),
+    ],
+)
+def test_a_failed_summary_becomes_a_digest_with_a_note(answer: object, note: str) -> None:
+    def summarize(request: SummaryRequest) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    run, prompt, (summary,) = compacted(summarize)
+    assert note in run.notes[0]
+    assert run.notes[0].endswith("; this is a digest")
+    assert summary.tokens <= 40
+    assert "Summary of 6 earlier items" in prompt.text()
+    assert prompt.problems() == []
+
+
+def test_without_a_summarizer_it_is_a_digest_without_a_note() -> None:
+    run, prompt, (summary,) = compacted(None)
+    assert summary.tokens <= 40
+    assert run.notes == []
+    assert "Summary of 6 earlier items" in prompt.text()
+
+
+def test_after_three_failures_in_a_row_nobody_is_asked_again() -> None:
+    asked: list[int] = []
+
+    def summarize(request: SummaryRequest) -> str:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            return "fine"
+        raise ValueError("down")
+
+    run = open_run(summarize=summarize, window_tokens=600)
+    run.user("goal")
+    turns(run, 40, 30)
+    assert asked == [0, 1, 2, 3, 4]
+    assert len(run.notes) == 4
+    assert [("is not asked again" in note) for note in run.notes] == [False, False, False, True]
+
+
+def test_no_summary_is_put_in_that_is_no_shorter() -> None:
+    run = open_run(
+        policy=policy(rule("summarize", by="all", to=300, when={"min_turns": 2})),
+        summarize=lambda request: words(30),
+    )
+    run.user("goal")
+    prompt = turns(run, 3, 1)
+    assert all(item.form is Form.WHOLE for item in run.items())
+    assert prompt.problems() == []
+
+
+def test_a_summary_is_charged() -> None:
+    told: list[SpendingTold] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, SpendingTold):
+            told.append(event)
+
+    def summarize(request: SummaryRequest) -> Summary:
+        return Summary(text="short", model=OPUS, uncached_tokens=1000, output_tokens=100)
+
+    run, _, _ = compacted(
+        summarize,
+        model=OPUS,
+        clock=lambda: 1_780_000_000.0,
+        budget_usd="0.001",
+        listeners=[listener],
+    )
+    assert told
+    assert told[-1].spent_usd > Decimal("0.001")
+    assert run.report().run is not None
+
+
+def test_secrets_do_not_reach_the_summarizer_or_the_journal(tmp_path: Path) -> None:
+    asked: list[SummaryRequest] = []
+
+    def summarize(request: SummaryRequest) -> str:
+        asked.append(request)
+        return f"they used {SECRET}"
+
+    path = tmp_path / "run.jsonl"
+    run = open_run(summarize=summarize, journal=path)
+    run.user(f"the goal with {SECRET}")
+    run.tool_call("login", {"api_key": SECRET}, call_id="k")
+    run.tool_result("k", f"logged in as {SECRET}")
+    assert run.prompt().text().count(SECRET) == 3
+    prompt = turns(run, 4)
+    run.close()
+    assert asked
+    assert all(
+        SECRET not in part.text for request in asked for part in request.parts
+    )
+    assert all(SECRET not in request.goal for request in asked)
+    assert f"they used {SECRET}" in prompt.text()
+    assert SECRET not in path.read_text(encoding="utf-8")
+
+
+def test_redaction_can_be_ones_own_or_off(tmp_path: Path) -> None:
+    asked: list[SummaryRequest] = []
+
+    def summarize(request: SummaryRequest) -> str:
+        asked.append(request)
+        return "short"
+
+    for number, redact in enumerate((None, lambda text: text.replace("r0_", "X"))):
+        path = tmp_path / f"{number}.jsonl"
+        run, _, _ = compacted(summarize, redact=redact, journal=path)
+        run.close()
+        assert ("r0_1" in asked[-1].parts[1].text) is (redact is None)
+        assert ("r0_1" in path.read_text(encoding="utf-8")) is (redact is None)
+
+
+# ---- shorter forms of one item
+
+
+def test_a_placeholder_says_what_it_was() -> None:
+    run = open_run(policy=policy(rule("clear", select={"kind": "tool_result"})))
+    run.user("goal")
+    prompt = turns(run, 2)
+    cleared = prompt.messages[2]["content"][0]
+    assert cleared == {
+        "type": "tool_result",
+        "tool_use_id": "c0",
+        "content": "[cleared: read, 54 tokens; id main/3]",
+    }
+
+
+def test_a_snip_keeps_head_and_tail_within_its_limit() -> None:
+    run = open_run(
+        policy=policy(
+            rule("snip", on="item_added", select={"kind": "tool_result", "min_tokens": 60}, to=50)
+        ),
+        window_tokens=2000,
+    )
+    run.user("goal")
+    run.tool_call("read", {}, call_id="c")
+    text = "\n".join(words(5, f"line{number}_") for number in range(40))
+    run.tool_result("c", text)
+    item = run.items()[-1]
+    assert (item.form, item.tokens <= 50) == (Form.SNIP, True)
+    content = run.prompt().messages[-1]["content"][0]["content"]
+    assert content.startswith("line0_0")
+    assert content.endswith("line39_4")
+
+
+def test_a_stub_says_what_was_done() -> None:
+    run = open_run(
+        policy=policy(rule("stub", select={"kind": ["tool_call", "tool_result"]}, by="turn"))
+    )
+    run.user("goal")
+    prompt = turns(run, 2)
+    assert "[done: read f0.py, read]" in prompt.text()
+    assert prompt.problems() == []
+
+
+def test_given_metadata_is_used_as_it_is_and_cut_if_it_is_too_long() -> None:
+    run = open_run(
+        policy=policy(rule("digest", on="agent_finished", select={"kind": "artifact"}, to=30)),
+        window_tokens=4000,
+    )
+    run.user("goal")
+    with run.phase("work") as phase:
+        phase.deliver(words(200), metadata="short form")
+        phase.deliver(words(200), metadata=words(100, "m"), title="Long")
+        phase.deliver(words(200), title="Notes", path="notes.md")
+    texts = [block["text"] for block in run.prompt().messages[0]["content"]]
+    assert texts[1] == "short form"
+    assert texts[2].startswith("m0 m1")
+    assert "notes.md" in texts[3]
+    assert all(item.tokens <= 30 for item in run.items())
+    assert [item.form for item in run.items()[1:]] == [Form.DIGEST] * 3
+
+
+def test_a_tool_calls_shorter_form_stays_a_call() -> None:
+    run = open_run(policy=policy(rule("clear", select={"kind": "tool_call"})))
+    run.user("goal")
+    run.tool_call("write", {"text": words(80)}, call_id="c")
+    run.tool_result("c", "written")
+    run.prompt()
+    prompt = run.prompt()
+    (call,) = prompt.messages[1]["content"]
+    assert (call["type"], call["id"], call["name"]) == ("tool_use", "c", "write")
+    assert prompt.problems() == []
+
+
+def test_two_limits_for_one_item_do_not_mix() -> None:
+    """A size that a plan asked for in vain is not taken for that of another plan."""
+    first = rule(
+        "snip",
+        select={"kind": "tool_result"},
+        to=100,
+        when={"min_gain": 400},
+        name="much",
+    )
+    second = rule(
+        "snip",
+        select={"kind": "tool_result"},
+        to=20,
+        when={"min_gain": 400},
+        name="more",
+    )
+    run = open_run(policy=policy(first, second), window_tokens=4000)
+    run.user("goal")
+    for number in range(4):
+        run.tool_call("read", {"n": number}, call_id=f"c{number}")
+        run.tool_result(f"c{number}", "\n".join(words(5, f"r{number}_{n}_") for n in range(45)))
+        prompt = run.prompt()
+    for item in run.items():
+        if item.form is Form.SNIP:
+            (block,) = [
+                block
+                for message in prompt.messages
+                for block in message["content"]
+                if block["type"] == "tool_result"
+                and block["tool_use_id"] == item.group
+            ]
+            assert len(block["content"].split()) + 4 == item.tokens
+    assert any(item.form is Form.SNIP for item in run.items())
+
+
+def test_what_was_written_is_in_the_journal_under_its_hash(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    run, _, _ = compacted(lambda request: "three files were read", journal=path)
+    run.close()
+    answers = [event for event in read_journal(path) if isinstance(event, Shortened)]
+    assert [(one.tokens, one.note) for one in answers] == [(8, "")]
+    assert f'{{"text":"{answers[0].text}","content"' in path.read_text(encoding="utf-8")
+
+
+def test_what_was_summarized_can_be_restored_and_summarized_again() -> None:
+    run, _, (summary,) = compacted(lambda request: f"{len(request.parts)} parts")
+    cost = run.restore("main/3")
+    assert set(cost.items) == {"main/2", "main/3"}
+    prompt = run.prompt()
+    assert words(50, "r0_") in prompt.text()
+    assert prompt.problems() == []
+    prompt = turns(run, 3, start=4)
+    assert prompt.problems() == []
+    assert summary.id == "~summary1"
