@@ -93,6 +93,14 @@ class _Memo:
         return count
 
 
+class AnthropicPrompt(Protocol):
+    """A prompt that can be sent to Anthropic, such as `ctxbudget.Prompt`."""
+
+    def anthropic(self) -> dict[str, Any]:
+        """Return `messages`, and `system` and `tools` where there are any."""
+        ...
+
+
 class ApiCounter:
     """Counts whole prompts by `count_tokens` of a client; the same prompt is asked for once.
 
@@ -127,6 +135,10 @@ class ApiCounter:
         """
         prompt = {"messages": messages, "system": system, "tools": tools, "thinking": thinking}
         return self.measure_prompt(**prompt, **more).tokens
+
+    def __call__(self, prompt: AnthropicPrompt) -> int:
+        """Return the size of a run's prompt; what `count_prompt` of a run takes."""
+        return self.count_prompt(**prompt.anthropic())
 
     def measure_prompt(self, **prompt: Any) -> PromptCount:
         """Return the size of a prompt before and after the provider's own edits.
@@ -163,6 +175,10 @@ class AsyncApiCounter:
         """Return what `ApiCounter.count_prompt` returns."""
         prompt = {"messages": messages, "system": system, "tools": tools, "thinking": thinking}
         return (await self.measure_prompt(**prompt, **more)).tokens
+
+    async def __call__(self, prompt: AnthropicPrompt) -> int:
+        """Return the size of a run's prompt; what `count_prompt` of a run takes."""
+        return await self.count_prompt(**prompt.anthropic())
 
     async def measure_prompt(self, **prompt: Any) -> PromptCount:
         """Return what `ApiCounter.measure_prompt` returns."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ctxbudget.core.errors import SourceError, near_misses
 from ctxbudget.core.events import (
@@ -16,6 +16,8 @@ from ctxbudget.core.events import (
     ItemAdded,
     Pruned,
     Restored,
+    Review,
+    Reviewed,
     RunStarted,
     Seeded,
     ThreadClosed,
@@ -101,36 +103,13 @@ class History:
         self._items: dict[str, Item] = {}
         self._prices: Mapping[str, Price] = {}
         self._is_priced = True
+        self._review: Review | None = None
 
     def __call__(self, event: Event) -> None:
         """Take an event in."""
-        match event:
-            case RunStarted():
-                self._prices = event.prices
-            case ItemAdded():
-                self._came(event.thread, event.item, "added", event.at)
-            case Injected():
-                self._came(event.thread, event.item, "injected", event.at, reason=event.by)
-            case Seeded():
-                self._seeded(event)
-            case Pruned():
-                self._pruned(event)
-            case Restored():
-                self._restored(event)
-            case CallSent():
-                self._sent(event)
-            case Withdrawn():
-                for name in event.items:
-                    stay = self._went(event.thread, name)
-                    if stay is not None:
-                        self._happenings[name].append(
-                            Happening(at=event.at, thread=event.thread, what="withdrawn", tokens=0)
-                        )
-            case ThreadClosed():
-                for name in list(self._lanes[event.thread].stays):
-                    self._went(event.thread, name)
-            case _:
-                pass
+        note = _NOTES.get(type(event))
+        if note is not None:
+            note(self, event)
 
     # ---- asking
 
@@ -167,10 +146,6 @@ class History:
         ]
         return sorted(rents, key=lambda rent: (-rent.rent_tokens, rent.name))
 
-    def breakdown(self, by: By = "kind", thread: str = MAIN) -> list[tuple[str, int]]:
-        """Return how many tokens of a thread's prompt each group holds, largest first."""
-        return breakdown((stay.item for stay in self._lanes[thread].stays.values()), thread, by)
-
     def _with_open_stays(self) -> Iterable[tuple[tuple[str, str], _Account]]:
         accounts = {
             key: _Account(a.rent_tokens, a.calls, a.cost_usd) for key, a in self._accounts.items()
@@ -181,6 +156,55 @@ class History:
         return accounts.items()
 
     # ---- events
+
+    def _started(self, event: RunStarted) -> None:
+        self._prices = event.prices
+
+    def _added(self, event: ItemAdded) -> None:
+        self._came(event.thread, event.item, "added", event.at)
+
+    def _injected(self, event: Injected) -> None:
+        self._came(event.thread, event.item, "injected", event.at, reason=event.by)
+
+    def _withdrawn(self, event: Withdrawn) -> None:
+        for name in event.items:
+            if self._went(event.thread, name) is not None:
+                self._happenings[name].append(
+                    Happening(at=event.at, thread=event.thread, what="withdrawn", tokens=0)
+                )
+
+    def _closed(self, event: ThreadClosed) -> None:
+        for name in list(self._lanes[event.thread].stays):
+            self._went(event.thread, name)
+
+    def _asked(self, event: Review) -> None:
+        self._review = event
+
+    def _reviewed(self, event: Reviewed) -> None:
+        review, self._review = self._review, None
+        if review is None or event.allowed:
+            return
+        for do, items in review.operations:
+            for name in items:
+                self._concerned(event, name, f"{do} refused")
+
+    def _concerned(
+        self, event: Pruned | Reviewed, name: str, what: str, plan: int | None = None, by: str = ""
+    ) -> None:
+        """Note what concerned an item without changing it."""
+        stay = self._lanes[event.thread].stays.get(name)
+        self._happenings[name].append(
+            Happening(
+                at=event.at,
+                thread=event.thread,
+                what=what,
+                tokens=stay.item.tokens if stay is not None else 0,
+                rule=event.rule,
+                reason=event.reason,
+                plan=plan,
+                by=by,
+            )
+        )
 
     def _came(
         self,
@@ -214,6 +238,8 @@ class History:
 
     def _pruned(self, event: Pruned) -> None:
         stand_in = event.stand_in
+        for name in event.reads:
+            self._concerned(event, name, "read", event.plan, stand_in.id if stand_in else "")
         for name in event.items:
             self._went(event.thread, name)
             is_itself = stand_in is not None and stand_in.id == name
@@ -259,6 +285,22 @@ class History:
                 cache_write_5m_tokens=event.cache_write_tokens,
             )
             lane.usd_per_token += usd / event.tokens
+
+
+_NOTES: dict[type, Callable[[History, Any], None]] = {
+    RunStarted: History._started,
+    ItemAdded: History._added,
+    Injected: History._injected,
+    Seeded: History._seeded,
+    Review: History._asked,
+    Reviewed: History._reviewed,
+    Pruned: History._pruned,
+    Restored: History._restored,
+    Withdrawn: History._withdrawn,
+    CallSent: History._sent,
+    ThreadClosed: History._closed,
+}
+"""What each event means to the history."""
 
 
 def breakdown(items: Iterable[Item], thread: str, by: By) -> list[tuple[str, int]]:

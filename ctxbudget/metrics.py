@@ -8,6 +8,7 @@ from typing import Any
 
 from ctxbudget.core.events import (
     AgentStarted,
+    Allocated,
     CallSent,
     Event,
     HeadroomShared,
@@ -152,8 +153,12 @@ class Metrics:
         self._layers: dict[Layer, int] = dict.fromkeys(Layer, 0)
         self._layers_at_start: dict[Layer, int] = dict(self._layers)
         self._items: dict[str, tuple[Layer, int]] = {}
+        self._tokens = 0
+        self._start_tokens = 0
+        self._granted: dict[str, int] = {}
         self._notes: dict[type, Callable[[Any], None]] = {
             RunStarted: self._run_started,
+            Allocated: self._allocated,
             PhaseStarted: self._phase_started,
             WaveStarted: self._wave_started,
             HeadroomShared: self._headroom_shared,
@@ -186,9 +191,28 @@ class Metrics:
         self.run.warn_tokens = event.thresholds.warn.resolve_tokens(scale)
         self.run.critical_tokens = event.thresholds.critical.resolve_tokens(scale)
 
+    def _allocated(self, event: Allocated) -> None:
+        if event.phase not in self._granted:
+            self.run.planned_tokens += event.tokens
+        self._granted[event.phase] = event.tokens
+        if self._phase is not None and self._phase.id == event.phase:
+            self._phase.allocated_tokens = event.tokens
+
+    def _stand(self) -> None:
+        """Note where the run and its open phase stand; closing replaces it by the engine's say."""
+        run, phase, tokens = self.run, self._phase, self._tokens
+        run.residual_tokens = tokens
+        run.peak_tokens = max(run.peak_tokens, tokens)
+        if phase is not None:
+            phase.residual_tokens = tokens
+            phase.peak_tokens = max(phase.peak_tokens, tokens)
+            phase.kept_tokens = max(0, tokens - self._start_tokens)
+
     def _phase_started(self, event: PhaseStarted) -> None:
-        self._phase = PhaseRow(id=event.phase)
+        self._phase = PhaseRow(id=event.phase, allocated_tokens=self._granted.get(event.phase, 0))
         self.phases.append(self._phase)
+        self._start_tokens = self._tokens
+        self._stand()
         self._layers_at_start = dict(self._layers)
 
     def _wave_started(self, event: WaveStarted) -> None:
@@ -238,10 +262,14 @@ class Metrics:
     def _came(self, item: Item) -> None:
         self._items[item.id] = (item.layer, item.tokens)
         self._layers[item.layer] += item.tokens
+        self._tokens += item.tokens
+        self._stand()
 
     def _went(self, name: str) -> None:
         layer, tokens = self._items.pop(name, (Layer.TRANSIENT, 0))
         self._layers[layer] -= tokens
+        self._tokens -= tokens
+        self._stand()
 
     def _pruned(self, event: Pruned) -> None:
         if event.thread != MAIN:

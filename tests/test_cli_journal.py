@@ -16,8 +16,9 @@ from commands import ROOT, Command, Ran, in_subprocess, written
 
 from ctxbudget import Run
 from ctxbudget.config import lookup
+from ctxbudget.core.events import Allocated, PhaseClosed
 from ctxbudget.history import By
-from ctxbudget.journal import read_journal, to_line
+from ctxbudget.journal import content_hash, read_journal, to_line
 
 ESCAPE = "\x1b"
 START_S = 1_000_000.0
@@ -207,13 +208,24 @@ def test_numbers_so_far_are_those_at_the_end(
     assert "so its numbers are those so far" in " ".join(ctxbudget("show", cut).out.split())
 
 
-def _closed_at(path: Path, phase: str) -> float:
-    lines = map(to_line, read_journal(path))
-    return next(
-        line["at"]
-        for line in lines
-        if line.get("decision") == "phase_closed" and line["phase"] == phase
+def test_the_plan_is_that_of_the_start(ctxbudget: Command, tmp_path: Path) -> None:
+    phases = "phases: [{id: a, output: 400, metadata: 350}, {id: b, after: [a], output: 100}]"
+    flow = written(
+        tmp_path, f"window: 1000\nallocator: {{use: reserve, buffer_for: [overrun]}}\n{phases}\n"
     )
+    path = tmp_path / "run.jsonl"
+    was = ctxbudget("simulate", flow, "--journal", path, "--json").json
+    cut = lines_until(path, '{"decision":"run_closed"', tmp_path / "cut.jsonl")
+    found = ctxbudget("show", cut, "--json").json
+    assert len([one for one in read_journal(cut) if isinstance(one, Allocated)]) > 2
+    assert found["run"]["planned_tokens"] == was["run"]["planned_tokens"] == 600
+    assert (found["is_finished"], found["phase"]) == (False, None)
+    assert "; between phases" in " ".join(ctxbudget("show", cut).out.split())
+
+
+def _closed_at(path: Path, phase: str) -> float:
+    events = read_journal(path)
+    return next(one.at for one in events if isinstance(one, PhaseClosed) and one.phase == phase)
 
 
 def test_phases_and_threads_share_the_whole(ctxbudget: Command, simulated: Path) -> None:
@@ -255,9 +267,8 @@ def test_an_open_agent_has_its_prompt_shown(ctxbudget: Command, tmp_path: Path) 
         ("main", 3 + 4),
         ("look/scout", 3 + 4 + 2 + 4),
     ]
-    assert "Prompt of look/scout\n13 tokens, 1.3% of budget, 0.7% of window" in ctxbudget(
-        "show", path
-    ).out.replace("0.6%", "0.7%")
+    shown = ctxbudget("show", path).out
+    assert "Prompt of look/scout\n13 tokens, 1.3% of budget, 0.7% of window; 2 items" in shown
     run.close()
 
 
@@ -397,6 +408,27 @@ def test_where_an_item_lies(ctxbudget: Command, tmp_path: Path) -> None:
     run.close()
 
 
+def test_what_left_twice_lies_there_as_it_first_was(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    rules = [
+        {"on": "before_call", "do": "clear", "why": "x", "select": {"kind": "tool_result"}},
+        {"on": "phase_finished", "do": "drop", "why": "y", "select": {"kind": "tool_result"}},
+    ]
+    run = open_run(path, policy={"name": "twice", "rules": rules})
+    with run.phase("look") as look:
+        look.tool_call("read", {}, call_id="c")
+        (item,) = look.tool_result("c", "word " * 50)
+        look.prompt()
+        look.prompt()
+    found = ctxbudget("why", path, item, "--json").json
+    assert [one["what"] for one in found["happenings"]] == ["added", "clear", "drop"]
+    assert found["evicted"] == [{"thread": "main", "is_open": True, "tokens": 54}]
+    assert ctxbudget("restore", path, item).out == "word " * 50 + "\n"
+    cost = ctxbudget("restore", path, item, "--json").json["cost"]
+    assert cost["items"] == ["main/1", "main/2"]  # with its call
+    run.close()
+
+
 def test_a_summary_says_what_it_stands_for_and_what_it_read(
     ctxbudget: Command, simulated: Path
 ) -> None:
@@ -517,15 +549,16 @@ def test_a_journal_that_ends_while_a_plan_is_carried_out(
     ctxbudget: Command, journal: Path, tmp_path: Path, behind: str
 ) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
-    first = next(n for n, line in enumerate(lines) if line.startswith(b'{"effect":"shorten"'))
-    end = next(n for n in range(first, len(lines)) if lines[n].startswith(behind.encode()))
+    asked = [n for n, line in enumerate(lines) if line.startswith(b'{"effect":"shorten"')]
+    # the first result is masked by then, the second one is being masked
+    end = next(n for n in range(asked[1], len(lines)) if lines[n].startswith(behind.encode()))
     cut = tmp_path / "cut.jsonl"
     cut.write_bytes(b"".join(lines[: end + 1]))
     for arguments in (["show", cut], ["why", cut, FIRST_RESULT]):
         assert ctxbudget(*arguments).code == 0
     ran = ctxbudget("restore", cut, FIRST_RESULT)
     assert (ran.code, ran.out) == (0, source_text(0))
-    assert ("would add" in ran.err) is ("pruned" in behind)
+    assert "would add" in ran.err
 
 
 # ---- journals as they are found
@@ -637,11 +670,11 @@ def _keys(found: dict[str, Any]) -> Iterator[str]:
     yield from found
     for part in ("prompts", "rent", "told", "happenings", "present", "evicted"):
         for row in found.get(part, ())[:1]:
-            yield from set(row) - {"budget_tokens", "window_tokens"}
+            yield from row
     yield from found.get("cost") or ()
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("columns", [60, 200])
 def test_a_pipe_gets_plain_text_of_its_width(journal: Path, columns: int) -> None:
     env = {"COLUMNS": str(columns)}
     ran = in_subprocess("show", journal, cwd=journal.parent, env=env)
@@ -686,21 +719,23 @@ def test_a_restored_text_commands_no_terminal(tmp_path: Path) -> None:
     assert b"red \\x1b[31m text" in on_terminal("restore", path, item)
 
 
-def test_a_large_journal_shows_how_far_it_is_read_on_a_terminal_only(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    run = open_run(path)
-    run.user("x" * 9_000_000)
-    run.close()
-    assert b"reading" in on_terminal("show", path)
-    assert in_subprocess("show", path, cwd=tmp_path).err == ""
+def test_a_large_journal_shows_how_far_it_is_read_on_a_terminal_only(journal: Path) -> None:
+    content = "x" * 10_000
+    line = f'{{"text":"{content_hash(content)}","content":"{content}"}}\n'
+    assert b"reading" not in on_terminal("show", journal)
+    with journal.open("a", encoding="utf-8") as file:
+        file.write(line * 1000)
+    shown = on_terminal("show", journal)
+    assert b"reading" in shown
+    assert b"100%" in shown
+    assert in_subprocess("show", journal, cwd=journal.parent).err == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
-@pytest.mark.parametrize("command", EACH, ids=lambda words: words[0])
-def test_a_reader_that_leaves_early_hears_no_complaint(journal: Path, command: list[str]) -> None:
+def test_a_reader_that_leaves_early_hears_no_complaint(journal: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = [sys.executable, "-m", "ctxbudget", *on(command, journal)]
+    words = [sys.executable, "-m", "ctxbudget", "restore", str(journal), FIRST_RESULT]
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False)
     os.close(writer)
     assert done.returncode == 141
@@ -725,13 +760,9 @@ print([name for name in sys.modules if name.startswith(("ctxbudget.cli.", "ctxbu
     ("words", "imported"),
     [
         ("--help", set()),
-        ("show --help", set()),
-        ("why --help", set()),
         ("restore --help", set()),
-        ("show JOURNAL --json", {"pydantic"}),
         ("show JOURNAL --events", {"pydantic"}),
         ("show JOURNAL", {"pydantic", "rich"}),
-        ("why JOURNAL main/3", {"pydantic"}),
         ("restore JOURNAL main/3", {"pydantic", "networkx"}),
     ],
 )

@@ -225,7 +225,7 @@ def asked(wish: Wish, engine: Engine, at: float) -> Iterator[Fact]:
     name = sorted(threads)[wish.number % len(threads)]
     store, plans = threads[name].store, sorted(threads[name].plans)
     if wish.what == "count":
-        yield PromptCounted(at=at, thread=name, tokens=store.tokens * (95 + wish.number) // 100)
+        yield PromptCounted(at=at, thread=name, tokens=store.tokens * (50 + 7 * wish.number) // 100)
     elif wish.what == "restore" and store.shelf:
         item = sorted(store.shelf)[wish.number % len(store.shelf)]
         yield RestoreAsked(at=at, thread=name, item=item, pin=wish.pin)
@@ -243,8 +243,8 @@ wishes = st.builds(
 chances = st.builds(
     Chance,
     wishes=st.lists(wishes | st.none() | wishes, min_size=3, max_size=8).map(tuple),
-    reports=st.lists(st.none() | st.integers(90, 120), min_size=1, max_size=5).map(tuple),
-    errors=st.lists(st.integers(0, 4), min_size=1, max_size=5).map(tuple),
+    reports=st.lists(st.none() | st.integers(50, 200), min_size=1, max_size=5).map(tuple),
+    errors=st.lists(st.integers(0, 50), min_size=1, max_size=5).map(tuple),
 )
 
 

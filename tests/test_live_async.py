@@ -22,6 +22,7 @@ from ctxbudget import (
     Usage,
 )
 from ctxbudget.core.errors import AdapterError
+from ctxbudget.core.events import ItemAdded
 from ctxbudget.journal import read_journal
 from ctxbudget.live.aio import AsyncScope
 from ctxbudget.live.run import Agent, Phase, Scope
@@ -172,9 +173,8 @@ def test_async_withs_end_what_they_began() -> None:
     async def main() -> None:
         run = await AsyncRun.open(**given(listeners=[lambda e: heard.append(type(e).__name__)]))
         async with run:
-            async with await run.phase("a") as phase:
-                async with await phase.agent("x") as agent:
-                    await agent.deliver("done")
+            async with await run.phase("a") as phase, await phase.agent("x") as agent:
+                await agent.deliver("done")
             with pytest.raises(ZeroDivisionError):
                 async with await run.phase("b"):
                     raise ZeroDivisionError
@@ -216,7 +216,7 @@ def test_many_tasks_lose_nothing_and_keep_their_order(tmp_path: Path) -> None:
             await (await run.phase("b")).finish()
 
     asyncio.run(main())
-    added = [event.item for event in read_journal(path) if type(event).__name__ == "ItemAdded"]  # type: ignore[union-attr]
+    added = [event.item for event in read_journal(path) if isinstance(event, ItemAdded)]
     ids = [item.id for item in added]
     assert len(ids) == len(set(ids)) == 8 * (1 + 2 * 12 + 1)
     for number in range(8):

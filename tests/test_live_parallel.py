@@ -68,7 +68,7 @@ def work(phase: Phase, name: str, start: Barrier) -> list[str]:
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The journal of a wave whose agents ran in threads of their own."""
+    """Return the journal of a wave whose agents ran in threads of their own."""
     path = tmp_path_factory.mktemp("parallel") / "run.jsonl"
     names = [f"n{number}" for number in range(AGENTS)]
     start = Barrier(AGENTS)
@@ -121,9 +121,7 @@ def test_one_wave_closes_once_after_its_last_agent(journal: Path) -> None:
 
 
 def test_it_replays_to_the_same_bytes(journal: Path) -> None:
-    texts = {
-        one.hash: one.content for one in read_records(journal) if isinstance(one, TextLine)
-    }
+    texts = {one.hash: one.content for one in read_records(journal) if isinstance(one, TextLine)}
     file = io.StringIO()
     replay(read_journal(journal), [JournalWriter(file, texts.__getitem__)])
     assert file.getvalue() == journal.read_text(encoding="utf-8")

@@ -190,9 +190,9 @@ def local(moment: Moment) -> Iterable[Plan]:
         ({"phases": [{"id": "a", "after": ["b"]}]}, "b"),
         ({"phases": [1]}, "phases"),
         ({"phases": "plan"}, "phases"),
-        ({"budget_usd": 0}, "above 0"),
-        ({"budget_usd": "much"}, "above 0, found 'much'"),
-        ({"budget_usd": float("nan")}, "above 0"),
+        ({"budget_usd": 0, "model": OPUS}, "above 0"),
+        ({"budget_usd": "much", "model": OPUS}, "above 0, found 'much'"),
+        ({"budget_usd": float("nan"), "model": OPUS}, "above 0"),
         ({"budget_usd": {"wrok": 1}, "model": OPUS}, "did you mean 'work'"),
     ],
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import pytest
 
@@ -31,17 +31,16 @@ class Letters:
     """Counts each character as a token, and remembers what it was asked."""
 
     answer: Any = None
-    name: str = "letters"
-    is_estimate: bool = False
+    name: ClassVar[str] = "letters"
+    is_estimate: ClassVar[bool] = False
+    asked: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __call__(self, value: str) -> int:
-        self.asked.append(value)
+    def __call__(self, text: str) -> int:
+        self.asked.append(text)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return len(value) if self.answer is None else self.answer  # type: ignore[no-any-return]
+        found: int = len(text) if self.answer is None else self.answer
+        return found
 
 
 EXACT: list[tuple[str, dict[str, Any], int]] = [

@@ -25,7 +25,7 @@ from ctxbudget.live.pieces import Block
 from ctxbudget.live.texts import Texts
 from ctxbudget.redact import redact_value
 
-SECRET = "AKIAIOSFODNN7EXAMPLE"
+SECRET = "AKIAIOSFODNN7EXAMPLE"  # noqa: S105 - a documented example
 
 
 def text(value: str) -> dict[str, Any]:

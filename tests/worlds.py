@@ -16,6 +16,7 @@ from ctxbudget.core.events import (
     CallAnswered,
     CallSent,
     CallStarted,
+    Charge,
     Effect,
     Event,
     Fact,
@@ -38,6 +39,7 @@ from ctxbudget.core.events import (
     UndoAsked,
     WaveFinished,
     WaveStarted,
+    Withdrawn,
 )
 from ctxbudget.core.policy import Policy
 from ctxbudget.core.store import Store
@@ -69,8 +71,9 @@ class World:
     """An engine with one run begun, and a world around it that answers with known sizes.
 
     A placeholder has 10 tokens, a note 5, a digest 100, a summary and a snip their limit; what
-    stands in `sizes` for (operation, first item) goes first. The clock stands still but for
-    `call`, which takes 10 seconds, and `wait`.
+    stands in `sizes` for (operation, first item) goes first, and `errors` says how far that may be
+    too low. A summary uses what `charge` says. The clock stands still but for `call`, which takes
+    10 seconds, and `wait`.
 
     Args:
         policy: what is tested.
@@ -97,6 +100,8 @@ class World:
         self.at = 0.0
         self.events: list[Event] = []
         self.sizes: dict[tuple[Do, str], int] = {}
+        self.errors: dict[tuple[Do, str], int] = {}
+        self.charge: Charge | None = None
         self.verdicts: dict[str, str] = {}
         self.engine = Engine(policy_of(policy))
         self.session = Session(self.engine, self._answer, [self.events.append])
@@ -129,9 +134,14 @@ class World:
         if isinstance(effect, Review):
             return self.review(effect)
         usual = {Do.CLEAR: 10, Do.STUB: 5, Do.DIGEST: 100}.get(effect.do, effect.limit_tokens or 0)
-        tokens = self.sizes.get((effect.do, effect.items[0]), usual)
         return Shortened(
-            at=effect.at, do=effect.do, items=effect.items, tokens=tokens, thread=effect.thread
+            at=effect.at,
+            do=effect.do,
+            items=effect.items,
+            tokens=self.sizes.get((effect.do, effect.items[0]), usual),
+            error_tokens=self.errors.get((effect.do, effect.items[0]), 0),
+            thread=effect.thread,
+            charge=self.charge if effect.do is Do.SUMMARIZE else None,
         )
 
     def review(self, review: Review) -> Reviewed:
@@ -157,6 +167,10 @@ class World:
     def activate(self, name: str, thread: str = MAIN) -> World:
         """Ask for a registered item."""
         return self.feed(Activated(at=self.at, item=name, thread=thread))
+
+    def withdraw(self, *items: str, thread: str = MAIN) -> World:
+        """Let the host take items back."""
+        return self.feed(Withdrawn(at=self.at, items=items, thread=thread))
 
     def restore(self, name: str, thread: str = MAIN, *, pin: bool = False) -> World:
         """Ask for an item back."""

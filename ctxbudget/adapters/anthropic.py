@@ -167,11 +167,13 @@ class Conversation:
     def fitted(self, body: Body) -> Body:
         """Return a request's body with what is left of its messages."""
         messages = self.fitting.now(body["messages"], _head(body), body["model"])
+        self.messages = body["messages"]
         return {**body, "messages": list(_well_placed(messages))}
 
     async def fitted_later(self, body: Body) -> Body:
         """Return the same, whichever kind of scope it is."""
         messages = await self.fitting.later(body["messages"], _head(body), body["model"])
+        self.messages = body["messages"]
         return {**body, "messages": list(_well_placed(messages))}
 
     def common(self, messages: Sequence[Message]) -> int:
@@ -204,7 +206,7 @@ class Conversations:
             found = self._new()
         else:
             self._open.remove(found)
-        found.messages = messages
+        found.messages = ()  # until they are fitted: one that failed half-way is not gone on with
         self._open.append(found)
         return found
 

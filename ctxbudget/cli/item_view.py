@@ -13,7 +13,6 @@ from ctxbudget.journal import TextLine
 from ctxbudget.live.pieces import Block, compact_json, text_of
 from ctxbudget.live.texts import Texts
 from ctxbudget.report.item_why import Why, places
-from ctxbudget.report.journal_asides import Asides
 from ctxbudget.report.prompts import Prompts
 
 
@@ -50,10 +49,9 @@ class ItemView:
             SourceError: there is no such item.
         """
         view, history = cls(path, item), History()
-        asides = Asides(history, view.prompts)
-        heard = (view.events.append, history, view.prompts, asides, view._texts, view._look)
+        heard = (view.events.append, history, view.prompts, view._texts, view._look)
         view.start = read_into(path, heard, on_text=view._know)
-        view.happenings = asides.why(item)
+        view.happenings = history.why(item)
         return view
 
     def _know(self, text: TextLine) -> None:

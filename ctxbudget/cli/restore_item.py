@@ -44,8 +44,10 @@ def run(
     if out is not None:
         note(f"{len(text):,} characters are in {out}")
     else:
-        # a terminal must not obey what a tool once answered; a file gets it as it was
-        click.echo(visible(text) if sys.stdout.isatty() else text, nl=not text.endswith("\n"))
+        # a terminal must not obey what a tool once answered; a pipe gets it as it was, which
+        # click would not leave it without `color`
+        shown = visible(text) if sys.stdout.isatty() else text
+        click.echo(shown, nl=not text.endswith("\n"), color=True)
     if any(True for _ in media_of(block)):
         note("the item holds images or documents; `block` of --json has them")
 

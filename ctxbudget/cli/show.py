@@ -37,11 +37,13 @@ def command(**options: Any) -> None:
 
     \b
     Keys of the JSON:
-      workflow, policy, models, is_finished, phase (that runs), phases, run,
+      workflow, policy, allocator, models, is_finished, phase (that runs), phases, run,
       told (at, what, phase, thread, message),
-      prompts (thread, tokens, items, evicted, by_kind, by_layer),
-      rent (name, rent_tokens, calls, cost_usd or null), plans; --events adds
-      events, as the journal holds them. Times are seconds since the start.
+      prompts (thread, is_open, tokens, budget_tokens, window_tokens, items,
+      evicted, by_kind, by_layer),
+      rent (name, rent_tokens, calls, cost_usd or null), plans.
+      Times are seconds since the start; events, which --events adds, are as
+      the journal holds them.
     """
     from ctxbudget.cli.show_journal import run
 

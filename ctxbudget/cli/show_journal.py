@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,8 @@ def run(
             found["events"] = [to_line(event) for event in chosen]
         print_json(found)
     elif lists_events:
-        for line in _lines(chosen, start.at):
-            click.echo(line)
+        for event in chosen:
+            click.echo(line_of(event, start.at))
     else:
         from ctxbudget.report import journal_terminal
 
@@ -55,7 +54,3 @@ def run(
 def _is_asked(event: Event, rows: JournalRows) -> bool:
     phase: Any = getattr(event, "phase", None) or rows.phase
     return rows.scope.holds(phase, getattr(event, "thread", None) or MAIN)
-
-
-def _lines(events: list[Event], start_at: float) -> Iterator[str]:
-    return (line_of(event, start_at) for event in events)

@@ -89,6 +89,36 @@ class Watchman:
 
 
 @dataclass(slots=True)
+class Again:
+    """A listener that hears a journal's events again, and writes only what comes behind them.
+
+    What the engine decided when a crash came between a fact and its consequences is written now.
+
+    Raises:
+        JournalError: the engine decides otherwise than it did.
+    """
+
+    events: Sequence[Event]
+    writer: JournalWriter
+    path: str
+    _heard: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """Compare an event with the journal's, or write it."""
+        number = self._heard
+        self._heard += 1
+        if number >= len(self.events):
+            self.writer(event)
+        elif event != self.events[number]:
+            raise JournalError(
+                f"the run cannot be taken up: event {number + 1} was "
+                f"{str(self.events[number])[:80]}, and is now {str(event)[:80]}; it was written by "
+                "another version of the program or of the policy",
+                path=self.path,
+            )
+
+
+@dataclass(slots=True)
 class Parts:
     """A live run, put together."""
 
@@ -105,6 +135,8 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     history: History = field(default_factory=History)
     writer: JournalWriter | None = None
+    again: Again | None = None
+    """Of a run that was taken up: the journal's events, which are not written again."""
     _renderings: dict[str, Rendering] = field(default_factory=dict)
     _tails: dict[str, int] = field(default_factory=dict)
 
@@ -135,7 +167,8 @@ class Parts:
             self.history,
             self.watchman,
         )
-        return (*((self.writer,) if self.writer else ()), *own, *self.options.listeners)
+        journal = self.again or self.writer
+        return (*((journal,) if journal else ()), *own, *self.options.listeners)
 
     def open_journal(self) -> None:
         """Begin the journal, if there is to be one.
@@ -230,10 +263,16 @@ def take_up(options: Options) -> tuple[Parts, str | None]:
         parts = Parts(events[0], options)
         parts.texts.know(resumed.texts)
         texts.texts = parts.texts
-        replay_into(parts.engine, events, parts.listeners(), path=str(path))
-        parts.watchman.thrashing = None
-        parts.watchman.notes.clear()
         parts.writer = resumed.writer
+        parts.again = Again(events, resumed.writer, str(path))
+        replay_into(
+            parts.engine,
+            events,
+            parts.listeners(),
+            path=str(path),
+            beyond=parts.shortener.answer,
+        )
+        parts.watchman.thrashing = None
     except BaseException:
         resumed.writer.close()
         raise

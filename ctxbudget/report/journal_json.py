@@ -41,7 +41,7 @@ def usd(amount: Decimal | None) -> float | None:
 
 def shown(journal: str, rows: JournalRows, start: RunStarted, by: By) -> dict[str, Any]:
     """Return what `show` found."""
-    metrics = rows.so_far()
+    metrics = rows.asked()
     return {
         "ctxbudget": __version__,
         "journal": journal,

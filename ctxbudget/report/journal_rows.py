@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ctxbudget.core.events import (
-    Allocated,
     CallSent,
     Event,
     PhaseClosed,
@@ -22,7 +21,7 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.types import MAIN
 from ctxbudget.history import History
-from ctxbudget.metrics import Metrics, PhaseRow
+from ctxbudget.metrics import Metrics
 from ctxbudget.report.prompts import Prompts
 
 
@@ -93,10 +92,6 @@ class JournalRows:
         self.plans: dict[int, PlanRow] = {}
         self.told: list[ToldRow] = []
         self.metrics, self.history, self.prompts = Metrics(), History(), Prompts()
-        self._granted: dict[str, int] = {}
-        self._planned: dict[str, int] = {}
-        self._phase_start_tokens = 0
-        self._peak_tokens = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event in."""
@@ -160,15 +155,9 @@ class JournalRows:
         match event:
             case RunStarted():
                 self.start = event
-            case Allocated():
-                self._granted[event.phase] = event.tokens
-                self._planned.setdefault(event.phase, event.tokens)
             case PhaseStarted():
-                main = self.prompts.threads[MAIN]
-                self._peak_tokens = max(self._peak_tokens, main.note_peak())
-                self.phase, self._phase_start_tokens = event.phase, main.tokens
+                self.phase = event.phase
             case PhaseClosed():
-                self._peak_tokens = max(self._peak_tokens, self.prompts.threads[MAIN].note_peak())
                 self.phase = None
             case CallSent() if event.model:
                 self.models[event.model] = None
@@ -179,26 +168,8 @@ class JournalRows:
             case _:
                 pass
 
-    def so_far(self) -> Metrics:
-        """Return the metrics of the scope, with what a phase or run that is still open has come to.
-
-        To be asked for once, at the end.
-        """
-        metrics = self.metrics
-        main = self.prompts.threads[MAIN]
-        if self.phase is not None:
-            self._fill(metrics.phases[-1])
-        if not self.is_finished:
-            metrics.run.peak_tokens = max(self._peak_tokens, main.peak_tokens)
-            metrics.run.residual_tokens = main.tokens
-            metrics.run.planned_tokens = sum(self._planned.values())
+    def asked(self) -> Metrics:
+        """Return the metrics, of the phase alone that is asked for; to be asked for once."""
         if self.scope.phase is not None:
-            metrics.phases = [row for row in metrics.phases if row.id == self.scope.phase]
-        return metrics
-
-    def _fill(self, row: PhaseRow) -> None:
-        main = self.prompts.threads[MAIN]
-        row.allocated_tokens = self._granted.get(row.id, 0)
-        row.peak_tokens = main.peak_tokens
-        row.residual_tokens = main.tokens
-        row.kept_tokens = max(0, main.tokens - self._phase_start_tokens)
+            self.metrics.phases = [row for row in self.metrics.phases if row.id == self.scope.phase]
+        return self.metrics

@@ -30,7 +30,7 @@ def print_journal(
 ) -> None:
     """Print what `show` found."""
     print_simulation(
-        console, [(policy_name(start), rows.so_far())], None, [_stands(journal, rows, start)]
+        console, [(policy_name(start), rows.asked())], None, [_stands(journal, rows, start)]
     )
     _print_told(console, rows.told, start.at)
     for prompt in prompts_now(rows):

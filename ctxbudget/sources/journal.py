@@ -19,18 +19,22 @@ from ctxbudget.core.events import (
     RunStarted,
     Shortened,
 )
-from ctxbudget.session import Listener, Session
+from ctxbudget.session import Answer, Listener, Session
 
 
 class JournalSource:
     """Yields a journal's facts, and answers effects with the answers recorded among them.
 
-    Recorded decisions are passed over: the engine takes them again.
+    Recorded decisions are passed over: the engine takes them again. An effect whose answer a crash
+    kept out of the journal, at its very end, goes to `beyond`, if that is given.
     """
 
-    def __init__(self, events: Iterable[Event], path: str = "journal") -> None:
+    def __init__(
+        self, events: Iterable[Event], path: str = "journal", beyond: Answer | None = None
+    ) -> None:
         self._events = iter(events)
         self._path = path
+        self._beyond = beyond
 
     def facts(self) -> Iterator[Fact]:
         """Yield the facts that came from the world, in order."""
@@ -51,6 +55,9 @@ class JournalSource:
                 break
             if isinstance(event, Fact):
                 break
+        else:
+            if self._beyond is not None:
+                return self._beyond(effect)
         asks = (
             f"for a review of rule {effect.rule!r}"
             if isinstance(effect, Review)
@@ -90,13 +97,18 @@ def replay(
 
 
 def replay_into(
-    engine: Engine, events: Iterable[Event], listeners: Sequence[Listener], *, path: str = "journal"
+    engine: Engine,
+    events: Iterable[Event],
+    listeners: Sequence[Listener],
+    *,
+    path: str = "journal",
+    beyond: Answer | None = None,
 ) -> None:
     """Feed a journal's facts through an engine that has not begun; errors as `replay`.
 
     What the engine refused while the run went on it refuses again, and the replay goes on.
     """
-    source = JournalSource(events, path)
+    source = JournalSource(events, path, beyond)
     session = Session(engine, source.answer, listeners)
     for fact in source.facts():
         try:
