@@ -108,7 +108,8 @@ def work(journal: Path, url: str, calls: int, policy: str) -> None:
             said = client.messages.create(model=MODEL, max_tokens=200, **prompt.anthropic())
         except anthropic.BadRequestError as error:
             refused += 1
-            prompt = phase.rejected(error)
+            phase.rejected(error)
+            prompt = phase.prompt()
             sent += 1
             said = client.messages.create(model=MODEL, max_tokens=200, **prompt.anthropic())
         phase.answered(said)

@@ -25,6 +25,7 @@ from ctxbudget.core.events import (
     PhaseFinished,
     PhaseStarted,
     Quota,
+    Restored,
     RunStarted,
     Seeded,
     Shortened,
@@ -78,6 +79,77 @@ def test_an_answer_to_another_question_is_refused() -> None:
     )
     with pytest.raises(SourceError, match="asked for clear of"):
         world.add("r", 100, "artifact").call()
+
+
+@pytest.mark.parametrize("kind", ["tool_result", "user"])
+def test_a_duplicate_that_is_refused_is_not_the_goal(kind: str) -> None:
+    world = World(NONE).add("a", 5, kind="assistant")
+    with pytest.raises(SourceError, match="item 'a' is already in the prompt"):
+        world.add("a", 7, kind)
+    world.add("goal", 9, "user").add("next", 9, "user")
+    assert [one.id for one in world.store() if one.pinned] == ["goal"]
+
+
+# ---- what the host takes back
+
+
+def test_what_the_host_takes_back_leaves_for_the_shelf_and_can_be_restored() -> None:
+    world = World(NONE).add("goal", 10, "user").turn("t").add("last", 5, "assistant").call()
+    world.withdraw("t call", "t result", "goal")
+    assert (world.prompt(), world.occupancy) == ({"last": 5}, 5)
+    assert set(world.store().shelf) == {"goal", "t call", "t result"}
+    assert [one.form for one in world.store() if one.version] == []
+    world.restore("t result")
+    assert world.prompt() == {"t call": 160, "t result": 840, "last": 5}
+
+
+def test_what_the_host_takes_back_is_no_plan() -> None:
+    world = World(NONE).add("a", 10).add("b", 20).withdraw("a")
+    assert (world.pruned, world.of(Restored)) == ([], [])
+    assert type(world.events[-1]).__name__ == "Withdrawn"
+    with pytest.raises(SourceError, match="has no plan 0 to undo; the latest are: none"):
+        world.undo()
+
+
+def test_levels_fall_with_what_the_host_takes_back() -> None:
+    world = World(NONE, window=1_000).add("a", 751)
+    assert world.add("b", 1).told == ["warn"]
+    world.withdraw("a").add("c", 751)  # 1 is far enough below for the level to be told again
+    assert world.told == ["warn", "warn"]
+
+
+def test_a_report_shrinks_by_what_the_host_takes_back() -> None:
+    world = World(NONE).add("a", 300, error_tokens=9).add("b", 700, error_tokens=20)
+    world.call().answered(1_100).withdraw("a")
+    assert world.occupancy == 700 + 70 + 9
+
+
+def test_what_is_not_there_cannot_be_taken_back_and_is_passed_over() -> None:
+    world = World(NONE).add("a", 10).withdraw("zzz", "a").withdraw("a").withdraw()
+    assert world.prompt() == {}
+    assert len(world.store().shelf["a"]) == 1
+    with pytest.raises(SourceError, match="thread 'x' is not open"):
+        world.withdraw("a", thread="x")
+
+
+def test_the_host_takes_back_from_one_thread_only_and_what_is_pinned_too() -> None:
+    world = World(NONE).add("p", 5, pinned=True, layer=Layer.PERMANENT).start("a").agent("a", "x")
+    world.withdraw("p", thread="x")
+    assert (world.prompt(), world.prompt("x")) == ({"p": 5}, {})
+
+
+def test_a_plan_whose_rest_the_host_took_back_cannot_be_undone() -> None:
+    world = World(rules({"on": "rejected", "do": "clear", "select": {"kind": "tool_result"}}))
+    world.turn("t").call().reject().withdraw("t result")
+    with pytest.raises(SourceError, match="plan 1 cannot be undone"):
+        world.undo()
+    assert world.restore("t result").prompt() == {"t call": 160, "t result": 840}
+
+
+def test_a_call_whose_result_the_host_took_back_waits_again() -> None:
+    world = World(rules({"on": "before_call", "do": "drop", "select": {"kind": "tool_call"}}))
+    world.turn("t").call().withdraw("t result").call()
+    assert world.prompt() == {"t call": 160}
 
 
 # ---- a result that comes late

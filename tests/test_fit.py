@@ -169,6 +169,46 @@ def test_what_may_not_be_touched_and_does_not_fit_is_named_with_its_size() -> No
     assert f"{message}goal (4,000), b (8)." in str(error)
 
 
+def uncertain(error_tokens: int, limit_tokens: int) -> World:
+    """Return a world in which four reported items of 1,000 tokens are made to fit a limit."""
+    world = World(RulePolicy(name="none", rules=()), window=LIMIT)
+    for name in "abcd":
+        world.add(name, 1_000, "artifact", error_tokens=error_tokens)
+    return world.call().answered(4_000).reject(limit_tokens=limit_tokens)
+
+
+@pytest.mark.parametrize(
+    ("error_tokens", "limit_tokens", "left", "occupancy"),
+    [
+        (0, 3_650, "b c d", 3_000),
+        (900, 3_900, "b c d", 3_900),
+        (900, 3_899, "c d", 3_800),
+        (900, 3_799, "d", 1_900),
+        (900, 1_899, "", 0),
+    ],
+)
+def test_dropping_goes_on_while_the_margin_that_comes_back_takes_the_gain(
+    error_tokens: int, limit_tokens: int, left: str, occupancy: int
+) -> None:
+    world = uncertain(error_tokens, limit_tokens)
+    assert (" ".join(world.prompt()), world.occupancy) == (left, occupancy)
+    assert all(one.rule == "fit" for one in world.pruned)
+
+
+@pytest.mark.parametrize("kind", ["assistant", "tool_result", "artifact"])
+def test_what_gains_nothing_is_not_tried_for_ever(kind: str) -> None:
+    empty = [item(name, 0, kind=Kind(kind), ready=True) for name in "xyz"]
+    with pytest.raises(BudgetExceededError) as caught:
+        call_with([goal(10_001), *empty])
+    assert (caught.value.tokens, caught.value.limit_tokens) == (10_001, LIMIT)
+
+
+def test_what_a_report_says_of_nothing_is_not_tried_away_for_ever() -> None:
+    world = World(RulePolicy(name="none", rules=()), window=LIMIT).add("x", 0).add("y", 0)
+    with pytest.raises(BudgetExceededError, match="hold 10,001 tokens, the hard limit is 10,000"):
+        world.call().answered(10_001).call()
+
+
 any_item = st.builds(
     item,
     st.just(""),

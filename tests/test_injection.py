@@ -8,7 +8,7 @@ import pytest
 from worlds import World, rules
 
 from ctxbudget.core.errors import SourceError
-from ctxbudget.core.events import Injected, Told
+from ctxbudget.core.events import AgentFinished, Injected, Told
 from ctxbudget.core.types import Do, Kind, Layer
 
 NONE = rules()
@@ -141,6 +141,41 @@ def test_levels_are_judged_and_the_prompt_fits_when_it_comes() -> None:
 def test_its_error_bound_counts() -> None:
     world = World(NONE).start("a").register("skill", 100, error_tokens=7).activate("skill")
     assert world.occupancy == 107
+
+
+def test_what_a_rule_has_taken_comes_again_if_asked_for_and_not_upon_a_tool() -> None:
+    policy = rules({"on": "rejected", "do": "drop", "select": {"kind": "note"}})
+    world = use(World(policy).start("a").register("skill", 9, "read"), "read", "one").reject()
+    assert "skill" not in use(world, "read", "two").prompt()
+    assert world.activate("skill").prompt()["skill"] == 9
+    assert injected(world) == [("skill", "read", "main"), ("skill", "asked for", "main")]
+    assert "skill" not in world.reject().prompt()
+    assert "skill" not in use(world, "read", "three").prompt()
+    world.activate("skill").end("a")
+    assert [one.rule for one in world.pruned] == ["rule 1", "rule 1", "injected"]
+
+
+def test_asking_again_for_one_item_forgets_nothing_of_the_others() -> None:
+    policy = rules({"on": "rejected", "do": "drop", "select": {"kind": "note"}})
+    world = World(policy).start("a").register("s", 9, "read").register("t", 7, "read")
+    use(world, "read", "one").reject().activate("s")
+    assert {"s", "t"} & set(use(world, "read", "two").prompt()) == {"s"}
+
+
+def test_a_thread_of_the_same_name_takes_in_again_after_it_has_closed() -> None:
+    world = World(NONE).start("a").register("skill", 9, "read")
+    for _ in range(2):
+        use(world.agent("a", "x"), "read", thread="x")
+        assert world.prompt("x")["skill"] == 9
+        world.feed(AgentFinished(at=world.at, phase="a", wave=1, agent="x", thread="x"))
+    assert len(injected(world)) == 2
+
+
+def test_a_thread_that_closes_forgets_only_its_own() -> None:
+    policy = rules({"on": "rejected", "do": "drop", "select": {"kind": "note"}})
+    world = use(World(policy).start("a").register("skill", 9, "read"), "read", "one").reject()
+    world.agent("a", "x").feed(AgentFinished(at=0, phase="a", wave=1, agent="x", thread="x"))
+    assert "skill" not in use(world, "read", "two").prompt()
 
 
 @pytest.mark.parametrize(

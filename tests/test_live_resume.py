@@ -199,7 +199,8 @@ def cut_ends(whole: str) -> tuple[list[int], list[int]]:
         is_answer = line.get("fact") in ("shortened", "reviewed")
         return ("text" in line and "content" in line) or ("fact" in line and not is_answer)
 
-    between, inside = [], []
+    between: list[int] = []
+    inside: list[int] = []
     for count in range(2, len(lines)):
         is_text = lines[count - 1].keys() == {"text", "content"}
         starts = begins_a_fact(lines[count])

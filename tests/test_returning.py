@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import World, rules
 
-from ctxbudget.core.errors import BudgetExceededError, SourceError
-from ctxbudget.core.events import Restored, UndoAsked
-from ctxbudget.core.types import Cache, Form, Layer
+from ctxbudget.core.errors import BudgetExceededError, PolicyError, SourceError
+from ctxbudget.core.events import Quota, Restored, Thresholds, Told, UndoAsked
+from ctxbudget.core.types import Cache, Do, Form, Layer, Limit, Operation, Plan, Trigger
 
 
 def on_rejection(do: str, **more: Any) -> dict[str, Any]:
@@ -86,6 +86,30 @@ def test_a_place_that_is_taken_sends_it_to_the_end() -> None:
     assert [*world.prompt()] == ["~stub1", "b", "c", "d", "a"]
 
 
+@pytest.mark.parametrize("asked", ["t call", "t result"])
+def test_a_call_goes_before_its_result_where_its_own_place_is_taken(asked: str) -> None:
+    world = World(STUB).add("goal", 10, "user").turn("t").add("x", 7, "artifact").call().reject()
+    assert world.prompt() == {"goal": 10, "~stub1": 5, "x": 7}  # the note stands where t call stood
+    world.restore(asked)
+    assert [*world.prompt()] == ["goal", "~stub1", "x", "t call", "t result"]
+    assert {one.id for one in last(world).items} == {"t call", "t result"}
+
+
+def test_other_groups_go_to_their_own_places_and_ends() -> None:
+    world = World(STUB).turn("1").turn("2").add("x", 7, "artifact").call().reject()
+    assert [*world.restore("2 result").prompt()] == ["~stub1", "2 call", "2 result", "x"]
+    assert [*world.restore("1 result").prompt()][-3:] == ["x", "1 call", "1 result"]
+
+
+def test_what_goes_to_the_end_is_as_young_as_what_arrives_now() -> None:
+    mask = {"on": "before_call", "do": "clear", "select": {"kind": "tool_result", "age_calls": 2}}
+    world = World(rules({"on": "rejected", "do": "stub", "select": {"kind": "tool_call"}}, mask))
+    world.turn("t").call().reject().call(3).restore("t result").call(2)
+    assert world.prompt() == {"~stub1": 5, "t call": 160, "t result": 840}
+    world.call()  # two calls have carried it
+    assert world.prompt() == {"~stub1": 5, "t call": 160, "t result": 10}
+
+
 def test_permanent_items_come_back_into_their_part() -> None:
     world = World(NONE).start("a").add("last", 3, "user")
     world.register("skill", 40, layer=Layer.PERMANENT).activate("skill").end("a")
@@ -113,6 +137,41 @@ def test_it_is_protected_until_one_call_has_carried_it() -> None:
     assert (world.sent[-1], world.prompt()) == (0, {})
 
 
+def test_a_snip_waits_too_until_one_call_has_carried_it() -> None:
+    snip = {"do": "snip", "to": 300, "select": {"min_tokens": 500, "form": "whole"}}
+    world = World(rules({"on": ["before_call", "rejected"], **snip})).turn("t").call()
+    assert (world.sent, world.prompt()["t result"]) == ([460], 300)
+    world.restore("t result").reject().call()
+    assert (world.sent[-1], world.prompt()["t result"]) == (1_000, 840)
+    assert world.call().sent[-1] == 460
+
+
+def test_a_policy_that_snips_what_has_just_come_back_breaks_its_contract() -> None:
+    snip = Operation(do=Do.SNIP, items=("t result",), limit_tokens=300)
+    plan = Plan(rule="own", reason="a test", operations=(snip,))
+    world = World(lambda moment: [plan] if moment.trigger is Trigger.REJECTED else [])
+    world.turn("t").call().reject()
+    with pytest.raises(PolicyError, match="'t result' may not go before one call has carried it"):
+        world.restore("t result").reject()
+    assert world.prompt()["t result"] == 840
+
+
+@pytest.mark.parametrize("asked", ["2 call", "2 result"])
+def test_an_agent_gets_the_whole_group_from_the_shelf_where_it_was_found(asked: str) -> None:
+    world = three_turns(DROP).start("a").agent("a", "x").add("own", 5, "assistant", thread="x")
+    world.restore(asked, thread="x")
+    assert world.prompt("x") == {"own": 5, "2 call": 160, "2 result": 840}
+    assert {one.id for one in last(world).items} == {"2 call", "2 result"}
+    assert world.prompt() == {"goal": 10}
+
+
+def test_an_agents_own_shelf_goes_before_that_of_the_main_thread() -> None:
+    world = three_turns(DROP).start("a").agent("a", "x").turn("2", 16, 84, thread="x")
+    world.add("end", 1, "assistant", thread="x").call(thread="x").reject("x")
+    world.restore("2 call", thread="x")
+    assert world.prompt("x") == {"2 call": 16, "2 result": 84}
+
+
 def test_an_agent_may_have_what_left_the_main_prompt_at_the_end_of_its_own() -> None:
     world = three_turns(on_rejection("drop", select={"kind": "artifact"}))
     world.add("out", 70, "artifact").reject().start("a").agent("a", "x")
@@ -126,6 +185,8 @@ def test_an_agent_may_have_what_left_the_main_prompt_at_the_end_of_its_own() -> 
     ("ask", "message"),
     [
         (lambda w: w.restore("goal"), "'goal' is in the prompt as a whole"),
+        (lambda w: w.add("new", 1).restore("new"), "'new' is in the prompt as a whole"),
+        (lambda w: w.restore("1 result").restore("1 result"), "'1 result' is in the prompt as a"),
         (lambda w: w.restore("1 resul"), "'1 resul' never left a prompt; did you mean '1 result'"),
         (lambda w: w.restore("zzz"), "'zzz' never left a prompt; known are: 1 result"),
         (lambda w: w.restore("1 result", thread="x"), "thread 'x' is not open"),
@@ -137,6 +198,30 @@ def test_an_agent_may_have_what_left_the_main_prompt_at_the_end_of_its_own() -> 
 def test_what_cannot_come_back_is_refused(ask: Callable[[World], object], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         ask(three_turns(CLEAR))
+
+
+def test_a_stand_in_that_stands_as_it_first_was_is_not_restored() -> None:
+    drop = {"on": "cache_cold", "do": "drop", "select": {"kind": "note"}}
+    stub = {"on": "rejected", "do": "stub", "by": "all", "select": {"kind": "tool_call"}}
+    world = World(rules(stub, drop), cache=Cache(min_tokens=0)).turn("t").call().reject()
+    refusal = "item '~stub1' is in the prompt as a whole; there is nothing to restore"
+    with pytest.raises(SourceError, match=refusal):
+        world.restore("~stub1")
+    assert world.call().wait(1_000).call().prompt() == {}
+    assert world.restore("~stub1").prompt() == {"~stub1": 5}
+    with pytest.raises(SourceError, match=refusal):
+        world.restore("~stub1")
+    assert len(world.of(Restored)) == 1
+
+
+def test_thinking_is_not_restored_where_it_is_bound_to_what_was_before_it() -> None:
+    def world(*, strips: bool) -> World:
+        policy = on_rejection("drop", select={"kind": "thinking"})
+        return World(policy, strips_thinking=strips).add("t", 50, "thinking").call().reject()
+
+    with pytest.raises(SourceError, match="at 10 s: item 't' is thinking, which is bound to what"):
+        world(strips=True).restore("t")
+    assert world(strips=False).restore("t").prompt() == {"t": 50}
 
 
 # ---- what it costs
@@ -209,6 +294,84 @@ def test_what_cannot_fit_is_refused_and_nothing_changes() -> None:
     assert (caught.value.tokens, caught.value.limit_tokens) == (10_001, 10_000)
     assert (world.prompt(), world.events) == (prompt, events)
     assert world.occupancy == 8_002
+
+
+def cannot(world: World, what: str) -> tuple[int, int]:
+    """Ask in vain for what does not fit; return the tokens and the limit that are told."""
+    prompt, events = world.prompt(), list(world.events)
+    with pytest.raises(BudgetExceededError, match="tokens are to come back, but with them") as seen:
+        world.restore(what)
+    assert (world.prompt(), world.events) == (prompt, events)
+    return seen.value.tokens, seen.value.limit_tokens
+
+
+@pytest.mark.parametrize(("call", "fits"), [(5_160, True), (5_161, False)])
+def test_the_rest_of_a_group_that_comes_back_does_not_make_room_for_it(
+    call: int, fits: bool
+) -> None:
+    world = World(CLEAR, window=6_000).turn("t", call, 840).call().reject()
+    world.add("x", 500, "artifact")
+    if not fits:
+        assert cannot(world, "t result") == (6_001, 6_000)
+        return
+    assert world.restore("t result").prompt() == {"t call": 5_160, "t result": 840}
+
+
+@pytest.mark.parametrize(("pinned", "fits"), [(4_000, True), (4_001, False)])
+def test_the_error_bound_of_what_comes_back_needs_room_too(pinned: int, fits: bool) -> None:
+    policy = on_rejection("drop", select={"kind": "artifact"})
+    world = World(policy, window=10_000).add("a", 5_000, "artifact", error_tokens=1_000).reject()
+    world.add("p", pinned, "system", pinned=True)
+    if not fits:
+        assert cannot(world, "a") == (10_001, 10_000)
+        return
+    assert world.restore("a").occupancy == 10_000
+
+
+def test_the_error_bound_of_what_comes_back_takes_room_from_others() -> None:
+    policy = on_rejection("drop", select={"kind": "artifact"})
+    world = World(policy, window=10_000).add("a", 5_000, "artifact", error_tokens=1_000).reject()
+    world.add("old", 1, "assistant").add("p", 4_000, "system", pinned=True)
+    assert world.restore("a").prompt() == {"a": 5_000, "p": 4_000}
+
+
+def stuck(result: int) -> World:
+    """Return a world in which a pinned call holds its result, and 6,000 tokens have left."""
+    policy = on_rejection("drop", select={"kind": "artifact"})
+    world = World(policy, window=10_000).add("big", 6_000, "artifact").reject()
+    world.add("p", 3_800, "system", pinned=True)
+    world.add("c", 100, "tool_call", group="g", pinned=True)
+    return world.add("r", result, "tool_result", group="g")
+
+
+def test_a_result_that_cannot_leave_is_cleared_for_what_comes_back() -> None:
+    world = stuck(200).restore("big")
+    assert world.prompt() == {"big": 6_000, "p": 3_800, "c": 100, "r": 10}
+    assert [(one.do.value, one.items) for one in world.pruned[1:]] == [("clear", ("r",))]
+
+
+def test_what_makes_room_is_judged_with_what_came_back() -> None:
+    never = Limit(tokens=10**9)
+    quota = Quota(layer=Layer.METADATA, limit=Limit(tokens=100))
+    stub = {"on": "rejected", "do": "stub", "by": "all", "select": {"kind": ["tool_call"]}}
+    drop = {"on": "warn", "do": "drop", "select": {"kind": "note"}}
+    world = World(
+        rules(stub, drop),
+        window=2_000,
+        thresholds=Thresholds(warn=never, critical=never, quotas=(quota,)),
+    )
+    world.turn("t").call().reject().add("out", 1_500, "artifact", ready=True)
+    assert world.prompt() == {"~stub1": 5, "out": 1_500}
+    world.undo()  # out becomes 100 tokens of metadata; with the note there would be 105
+    assert world.prompt() == {"t call": 160, "t result": 840, "out": 100}
+    assert [type(one).__name__ for one in world.events[-5:]] == [
+        "Shortened",
+        "Pruned",
+        "Restored",
+        "Told",
+        "Told",
+    ]
+    assert [(one.tokens, one.limit_tokens) for one in world.of(Told)] == [(100, 75), (100, 95)]
 
 
 # ---- a plan is undone
@@ -288,8 +451,31 @@ def test_the_engines_own_prunes_can_be_undone_too() -> None:
     world = World(NONE, window=10_000).add("big", 6_000, "artifact").add("x", 4_100, "artifact")
     world.call()
     assert world.undo().prompt() == {"big": 6_000}  # x made room
-    world = World(NONE).start("a").register("skill", 40).activate("skill").end("a").undo()
-    assert world.prompt() == {"skill": 40}
+
+
+REMOVALS: dict[str, Callable[[], World]] = {
+    "injected": lambda: (
+        World(NONE).start("a").register("gone", 40).activate("gone").call().end("a")
+    ),
+    "thinking": lambda: (
+        World(CLEAR, strips_thinking=True)
+        .turn("t")
+        .add("gone", 40, "thinking")
+        .call()
+        .reject()
+        .call()
+    ),
+}
+
+
+@pytest.mark.parametrize("removed", REMOVALS.values(), ids=REMOVALS)
+def test_what_is_over_or_bound_is_no_plan_to_undo(removed: Callable[[], World]) -> None:
+    world = removed()
+    taken = world.pruned[-1]
+    assert (taken.items, "gone" in world.store().shelf) == (("gone",), True)
+    with pytest.raises(SourceError, match=f"thread 'main' has no plan {taken.plan} to undo"):
+        world.undo(taken.plan)
+    assert "gone" not in world.prompt()
 
 
 def test_what_undo_brings_back_is_protected_and_room_is_made_for_it() -> None:

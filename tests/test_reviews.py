@@ -118,6 +118,16 @@ def test_a_review_wants_a_verdict() -> None:
     assert "out" in world.prompt()
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_verdict_about_another_rule_is_refused(allowed: bool) -> None:
+    world = World(rules(DROP), reviews=True).add("out", 500, "artifact")
+    verdict = Reviewed(at=0, rule="clear", allowed=allowed)
+    world.session = Session(world.engine, lambda effect: verdict)
+    with pytest.raises(SourceError, match=r"asked for a review, got Reviewed\(.*rule='clear'"):
+        world.reject()
+    assert (world.prompt(), world.of(Vetoed)) == ({"out": 500}, [])
+
+
 def test_a_verdict_that_nobody_asked_for_is_refused() -> None:
     with pytest.raises(SourceError, match="at 3 s: an answer to what nobody asked"):
         World(rules()).feed(Reviewed(at=3.0, rule="clear", allowed=True))

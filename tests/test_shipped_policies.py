@@ -70,8 +70,9 @@ class Story:
                 self.world.add(f"{name} result {number}", tokens, group=name, phase=self.phase)
 
     def add(self, items: dict[str, list[Any]]) -> None:
-        for name, (tokens, kind) in items.items():
-            self.world.add(name, tokens, kind, phase=self.phase)
+        for name, (tokens, kind, *source) in items.items():
+            copied = source[0] if source else None
+            self.world.add(name, tokens, kind, phase=self.phase, source=copied)
 
     def finish(self, outputs: list[str]) -> None:
         for name in outputs:
@@ -118,6 +119,7 @@ def play(case: dict[str, Any]) -> None:
             window=case.get("window", 1_000_000),
             reserve=case.get("reserve", 0),
             budget=case.get("budget"),
+            calls=case.get("calls", 1),
             grants=case.get("grants"),
         )
     )

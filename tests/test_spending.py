@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from worlds import World, rules
 
 from ctxbudget.core.errors import SpendingLimitError
-from ctxbudget.core.events import CallSent, CallStarted, MoneyBudget, SpendingTold
+from ctxbudget.core.events import CallSent, CallStarted, Charge, MoneyBudget, SpendingTold
 from ctxbudget.core.spending import Spending
-from ctxbudget.core.types import Level, Price
+from ctxbudget.core.types import Do, Level, Price
 
 CENT = Price(  # a token of input costs a cent, one of output a dollar
     input_usd=Decimal("0.01"),
@@ -199,3 +199,82 @@ def test_what_agents_spend_counts_for_the_phase_that_runs() -> None:
     world.call(thread="x", model="m").answered(101, thread="x", model="m")
     with pytest.raises(SpendingLimitError):
         world.call(model="m")
+
+
+def test_an_answer_without_a_model_has_the_price_of_the_threads() -> None:
+    world = world_of(budget(1, stop=False)).start("a").agent("a", "x")
+    world.call(model="free", thread="x").call(model="m").answered(80)
+    assert told(world.of(SpendingTold)) == [("run", "warn", Decimal("0.8"))]
+    world.answered(80, thread="x").call(model="free").answered(80)  # neither has a price
+    assert world.engine.state.spending.spent_usd == {
+        "run": Decimal("0.8"),
+        "phase:a": Decimal("0.8"),
+    }
+
+
+SUMMARY = {"on": "rejected", "do": "summarize", "by": "all", "to": 50}
+
+
+def summarized(charge: Charge | None, *budgets: MoneyBudget, **rule: Any) -> World:
+    """Return a world in phase `a` that was summarized by a model, with more to summarize."""
+    world = World(
+        rules({**SUMMARY, "select": {"kind": "artifact"}, **rule}),
+        phases={"a": (), "b": ()},
+        money=budgets,
+        prices={"m": CENT},
+    )
+    world.charge = charge
+    return world.start("a").add("x", 400, "artifact").add("y", 500, "artifact").call().reject()
+
+
+def test_what_a_summary_used_is_spent_by_its_kinds_of_tokens() -> None:
+    charge = Charge(
+        model="m",
+        uncached_tokens=100,
+        cache_read_tokens=1_000,
+        cache_write_tokens=180,
+        cache_write_1h_tokens=100,
+        output_tokens=3,
+    )
+    world = summarized(charge, budget(1_000))
+    spent = Decimal(1) + 1 + 1 + 2 + 3
+    assert world.engine.state.spending.spent_usd == {"run": spent, "phase:a": spent}
+
+
+def test_levels_that_a_summary_crosses_are_told_after_its_plan() -> None:
+    world = summarized(Charge(model="m", uncached_tokens=96), budget(1))
+    assert [type(event).__name__ for event in world.events[-4:]] == [
+        "Shortened",
+        "Pruned",
+        "SpendingTold",
+        "SpendingTold",
+    ]
+    assert told(world.of(SpendingTold)) == [
+        ("run", "warn", Decimal("0.96")),
+        ("run", "critical", Decimal("0.96")),
+    ]
+
+
+def test_a_summary_may_use_a_budget_up_and_the_next_call_is_refused() -> None:
+    world = summarized(Charge(model="m", uncached_tokens=100), budget(1, "phase:a"))
+    with pytest.raises(SpendingLimitError, match="phase:a"):
+        world.call()
+    world.end("a").start("b").call()
+
+
+def test_a_summary_is_paid_once_and_also_where_it_is_of_no_use() -> None:
+    world = summarized(Charge(model="m", uncached_tokens=10), budget(1))
+    world.reject().call()
+    assert world.engine.state.spending.spent_usd["run"] == Decimal("0.1")
+    world = World(rules({**SUMMARY, "select": {"kind": "artifact"}}), prices={"m": CENT})
+    world.charge = Charge(model="m", uncached_tokens=10)
+    world.sizes[Do.SUMMARIZE, "x"] = 900  # no shorter than what it would replace
+    world.add("x", 400, "artifact").add("y", 500, "artifact").call().reject()
+    assert (world.pruned, world.tokens) == ([], 900)
+    assert world.engine.state.spending.spent_usd["run"] == Decimal("0.1")
+
+
+@pytest.mark.parametrize("charge", [None, Charge(model="free", uncached_tokens=10_000)])
+def test_a_summary_without_a_price_costs_nothing(charge: Charge | None) -> None:
+    world = summarized(charge, budget(1))
+    assert (len(world.pruned), world.engine.state.spending.spent_usd) == (1, {})

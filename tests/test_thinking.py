@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from worlds import World, rules
 
+from ctxbudget.core.errors import SourceError
 from ctxbudget.core.types import Do, Layer
 
 ACT = rules(
@@ -106,3 +107,18 @@ def test_each_thread_loses_its_own() -> None:
 def test_what_was_stripped_lies_on_the_shelf() -> None:
     world = thought().reject().call()
     assert {"t1", "t2"} <= world.store().shelf.keys()
+
+
+def test_what_was_stripped_is_neither_undone_nor_restored() -> None:
+    world = thought().reject().call()
+    with pytest.raises(SourceError, match=r"no plan 2 to undo; the latest are: 1$"):
+        world.undo(2)
+    with pytest.raises(SourceError, match="'t1' is thinking, which is bound to what stood before"):
+        world.restore("t1")
+    assert thinking(world) == []
+
+
+def test_an_undo_is_an_edit_and_takes_the_thinking_behind_it_out() -> None:
+    world = thought().reject().undo().call()
+    assert thinking(world) == []
+    assert world.prompt()["1 result"] == 840

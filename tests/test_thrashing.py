@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from worlds import World, rules
 
-from ctxbudget.core.events import Thrashing
+from ctxbudget.core.events import Quota, Thrashing, Thresholds
+from ctxbudget.core.types import Layer, Limit
 
 PRESSURE = ["item_added", "before_call", "warn", "critical", "rejected"]
 
@@ -120,6 +121,29 @@ def test_a_summary_that_turns_out_no_shorter_is_no_compaction() -> None:
         world.sizes.clear()
         world.reject().call()
     assert (len(world.pruned), told(world)) == (1, [])
+
+
+def nested(rounds: int) -> World:
+    """Return a world in which digests before a call cross a quota, whose warn summarizes."""
+    never = Limit(tokens=10**9)
+    quota = Quota(layer=Layer.METADATA, limit=Limit(tokens=100))
+    digest = {"on": "before_call", "do": "digest", "select": {"kind": "artifact", "form": "whole"}}
+    select = {"layer": "metadata"}
+    summary = {"on": "warn", "do": "summarize", "by": "all", "to": 10, "select": select}
+    world = World(
+        rules(digest, summary),
+        thresholds=Thresholds(warn=never, critical=never, quotas=(quota,)),
+    )
+    for number in range(rounds):
+        world.add(f"out {number}", 1_000 + number, "artifact", ready=True).call()
+    return world
+
+
+@pytest.mark.parametrize(("rounds", "times"), [(3, 0), (4, 1), (7, 1), (8, 2)])
+def test_a_summary_that_another_prune_brought_about_counts_once(rounds: int, times: int) -> None:
+    world = nested(rounds)
+    assert [one.do.value for one in world.pruned] == ["digest", "summarize"] * rounds
+    assert told(world) == [("out 3", 1_003), ("out 7", 1_007)][:times]
 
 
 def test_each_thread_thrashes_by_itself() -> None:

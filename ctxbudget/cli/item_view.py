@@ -37,7 +37,7 @@ class ItemView:
     events: list[Event] = field(default_factory=list)
     prompts: Prompts = field(default_factory=Prompts)
     happenings: list[Happening] = field(default_factory=list)
-    _texts: Texts = field(default_factory=Texts)
+    _texts: Texts = field(default_factory=lambda: Texts(keeps_closed=True))
     _is_found: bool = False
 
     @classmethod

@@ -305,9 +305,10 @@ class Engine:
     def _item_added(self, fact: ItemAdded) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         item = fact.item
-        is_goal = item.kind is Kind.USER and not thread.has_goal
+        is_goal = item.kind is Kind.USER and thread.goal is None
         thread.add(replace(item, pinned=True) if is_goal else item)
-        thread.has_goal = thread.has_goal or is_goal
+        if is_goal:
+            thread.goal = item.id
         yield from self._deciding.judge(thread, fact.at)
         yield from self._deciding.fire(Trigger.ITEM_ADDED, thread, fact.at)
         if item.kind is Kind.TOOL_CALL and item.tool is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ctxbudget.core.thread import Thread
 from ctxbudget.core.types import Do, Form, Kind, Layer, Operation, Plan
-from ctxbudget.core.watch import Filter
+from ctxbudget.core.watch import Entry, Filter
 
 RULE = "fit"
 """The name under which these prunes are told."""
@@ -16,6 +16,9 @@ RULE = "fit"
 LEAST_ROOM_FRAC, MOST_ROOM_FRAC = 0.05, 0.3
 """A step aims below the hard limit, so that the next calls do not ask for another one at once:
 each is a rewrite of the cache. A dearer step is not taken for that."""
+
+LEAST_SNIP_TOKENS = 200
+"""Below, head and tail say too little to be worth their place."""
 
 CALLS_AHEAD = 10
 """The room is for so many calls of the present growth, and for one large tool result, within the
@@ -29,7 +32,11 @@ class _Step:
     do: Do
     what: Filter
     reason: str
+    unseen: bool = False
+    """Takes what the model has not seen yet, which all other steps leave."""
 
+
+RESULTS = Filter(kinds=(Kind.TOOL_RESULT,), forms=(Form.WHOLE, Form.SNIP, Form.DIGEST))
 
 STEPS = (
     _Step(
@@ -39,7 +46,7 @@ STEPS = (
     ),
     _Step(
         do=Do.CLEAR,
-        what=Filter(kinds=(Kind.TOOL_RESULT,), forms=(Form.WHOLE, Form.SNIP, Form.DIGEST)),
+        what=RESULTS,
         reason="tool results can be fetched again",
     ),
     _Step(
@@ -48,7 +55,15 @@ STEPS = (
         reason="full outputs and old turns die first",
     ),
     _Step(do=Do.DROP, what=Filter(layers=(Layer.PHASE,)), reason="phase-scoped items die next"),
-    _Step(do=Do.DROP, what=Filter(), reason="nothing else is left to take"),
+    _Step(do=Do.DROP, what=Filter(), reason="nothing older is left to take"),
+    _Step(
+        do=Do.SNIP,
+        what=Filter(kinds=(Kind.TOOL_RESULT,), forms=(Form.WHOLE,)),
+        reason="all else has gone; the newest results keep head and tail",
+        unseen=True,
+    ),
+    _Step(do=Do.CLEAR, what=RESULTS, reason="not even their heads and tails fit", unseen=True),
+    _Step(do=Do.DROP, what=Filter(), reason="nothing else is left to take", unseen=True),
 )
 """In order; within a step the oldest go first, whole groups at a time."""
 
@@ -89,18 +104,30 @@ def _operations(
     What stand-ins hold is not known here, so clearing takes all candidates and relies on the
     plan's target to stop; dropping leaves nothing and can stop by itself.
     """
+    calls = thread.store.calls
     taken_tokens, seen = 0, set[str](keep)
     for entry in thread.store.matching(step.what):
-        if entry.item.id in seen:
+        if entry.item.id in seen or (not step.unseen and _is_unseen(entry, calls)):
+            continue
+        if step.do is Do.SNIP:
+            left = max(LEAST_SNIP_TOKENS, entry.item.tokens - need_tokens)
+            yield Operation(do=step.do, items=(entry.item.id,), limit_tokens=left)
             continue
         if step.do is not Do.DROP:
             yield Operation(do=step.do, items=(entry.item.id,))
             continue
-        group = tuple(one.item for one in thread.store.leaving_with(entry.item.id))
-        if not group or any(item.id in keep for item in group):
+        group = thread.store.leaving_with(entry.item.id)
+        if not group or any(one.item.id in keep for one in group):
             continue
-        seen.update(item.id for item in group)
-        yield Operation(do=step.do, items=tuple(item.id for item in group))
-        taken_tokens += sum(item.tokens for item in group)
+        if not step.unseen and any(_is_unseen(one, calls) for one in group):
+            continue
+        seen.update(one.item.id for one in group)
+        yield Operation(do=step.do, items=tuple(one.item.id for one in group))
+        taken_tokens += sum(one.item.tokens for one in group)
         if taken_tokens >= need_tokens:
             return
+
+
+def _is_unseen(entry: Entry, calls: int) -> bool:
+    """Return True for what no call has carried; before the first call that says nothing."""
+    return calls > 0 and entry.is_fresh(calls)

@@ -71,8 +71,8 @@ class Thread:
     model: str = ""
     calls_left: int = 0
     """Of the calls that were declared for it."""
-    has_goal: bool = False
-    """Whether the user's goal, the first user message, is in it (and pinned)."""
+    goal: str | None = None
+    """The user's goal, the first user message; it is pinned."""
     run_peak_tokens: int = 0
     fired_at_call: dict[str, int] = field(default_factory=dict)
     """For each rule that has acted, the call count when it last did."""
@@ -180,6 +180,8 @@ class Thread:
             entry = self.store.entry(name)
             self.gauge.went(entry.item)
         self.store.replace(items, None)
+        if self.goal in items:
+            self.goal = None
 
     def drop(self, items: tuple[str, ...], numbers: Numbers) -> tuple[int, int]:
         """Take items out for a reason that is no policy's; return the plan's number and the tokens.

@@ -183,10 +183,9 @@ class AsyncScope(Readable):
         """Take in what the provider reported, where the answer was added otherwise."""
         await self._desk.do(self._said.used(usage))
 
-    async def rejected(self, refusal: BaseException | Overflow | None = None) -> Prompt:
-        """Prune because the provider refused the prompt as too large; return the shorter one."""
+    async def rejected(self, refusal: BaseException | Overflow | None = None) -> None:
+        """Prune because the provider refused the prompt as too large; then ask for a `prompt`."""
         await self._desk.do(self._said.rejected(refusal))
-        return await self.prompt()
 
     async def restore(self, item: str, *, pin: bool = False) -> ReturnCost:
         """Bring an item back as it was, making room for it first; return what it cost."""

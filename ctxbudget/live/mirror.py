@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from ctxbudget.core.errors import CtxBudgetError
 from ctxbudget.core.types import Layer
 from ctxbudget.journal import content_hash
 from ctxbudget.live.parts import Parts
@@ -74,6 +75,8 @@ class Mirror(Generic[M]):
         source = self.parts.source
         yield from self._sync_head(list(head))
         same = self.common(messages)
+        for seen, message in zip(self._seen, messages[:same], strict=False):
+            seen.message = message  # equal, but for what is no part of the prompt
         gone = tuple(name for seen in self._seen[same:] for name in seen.items)
         del self._seen[same:]
         if gone:
@@ -81,13 +84,25 @@ class Mirror(Generic[M]):
                 self._place.pop(name, None)
             yield from source.withdraw(gone, self.thread)
         for number, message in enumerate(messages[same:], same):
-            pieces = self.codec.pieces(message)
-            items = yield from source.add_all(pieces, thread=self.thread)
+            items = yield from self._add(self.codec.pieces(message))
             self._seen.append(_Seen(self._key(message), message, items))
             self._place.update((name, (number, index)) for index, name in enumerate(items))
 
+    def _add(self, pieces: list[Piece]) -> Facts[tuple[str, ...]]:
+        """Add a message's pieces, or none of them."""
+        items: list[str] = []
+        try:
+            for piece in pieces:
+                name = yield from self.parts.source.add(piece, thread=self.thread)
+                items.append(name)
+        except CtxBudgetError:
+            if items:
+                yield from self.parts.source.withdraw(tuple(items), self.thread)
+            raise
+        return tuple(items)
+
     def _sync_head(self, head: list[Piece]) -> Facts[None]:
-        keys = [_key_of_blocks([piece.block]) for piece in head]
+        keys = [_key_of([piece]) for piece in head]
         gone = tuple(name for key, name in self._head.items() if key not in keys)
         if gone:
             self._head = {key: name for key, name in self._head.items() if key in keys}
@@ -130,8 +145,8 @@ class Mirror(Generic[M]):
         return seen.message if is_whole else self.codec.rebuilt(seen.message, blocks)
 
     def _key(self, message: M) -> Hashable:
-        return _key_of_blocks([piece.block for piece in self.codec.pieces(message)])
+        return _key_of(self.codec.pieces(message))
 
 
-def _key_of_blocks(blocks: Sequence[Block]) -> str:
-    return content_hash([dict(block) for block in blocks])
+def _key_of(pieces: Sequence[Piece]) -> str:
+    return content_hash([[piece.kind, dict(piece.block)] for piece in pieces])

@@ -11,7 +11,7 @@ from ctxbudget.config.policy_file import policy_from_data
 from ctxbudget.config.run_setup import RunSetup, find_allocator
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import JournalError, ThrashError
-from ctxbudget.core.events import Event, RunClosed, RunStarted, Shortened, Thrashing
+from ctxbudget.core.events import Event, RunClosed, RunStarted, Shortened, Thrashing, ThreadClosed
 from ctxbudget.core.store import Store
 from ctxbudget.core.thread import Thread
 from ctxbudget.counting import Counter
@@ -166,6 +166,7 @@ class Parts:
             self.metrics,
             self.history,
             self.watchman,
+            self._forget,
         )
         journal = self.again or self.writer
         return (*((journal,) if journal else ()), *own, *self.options.listeners)
@@ -209,6 +210,12 @@ class Parts:
 
     def _store_of(self, thread: str) -> Store:
         return self.thread(thread).store
+
+    def _forget(self, event: Event) -> None:
+        """Let go of what belongs to a thread that has ended."""
+        if isinstance(event, ThreadClosed):
+            self._renderings.pop(event.thread, None)
+            self._tails.pop(event.thread, None)
 
     def prompt(self, name: str) -> Prompt:
         """Return a thread's prompt as it stands."""

@@ -201,15 +201,14 @@ class Scope(Readable):
         """Take in what the provider reported, where the answer was added otherwise."""
         self._desk.do(self._said.used(usage))
 
-    def rejected(self, refusal: BaseException | Overflow | None = None) -> Prompt:
-        """Prune because the provider refused the prompt as too large; return the shorter one.
+    def rejected(self, refusal: BaseException | Overflow | None = None) -> None:
+        """Prune because the provider refused the prompt as too large; then ask for a `prompt`.
 
         Raises:
             AdapterError: the error says something else.
             BudgetExceededError: what may not be pruned does not fit.
         """
         self._desk.do(self._said.rejected(refusal))
-        return self.prompt()
 
     # ---- what comes back
 

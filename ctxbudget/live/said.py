@@ -96,10 +96,12 @@ class Said:
             raise AdapterError(
                 f"the error is not a refusal of a too large prompt: {refusal}; handle it otherwise"
             ) from refusal
-        is_size_known = found is not None and not found.is_body_size
-        tokens = found.tokens if found is not None and is_size_known else None
-        limit = found.limit_tokens if found is not None and is_size_known else None
-        return self.parts.source.rejected(self.thread, tokens, limit)
+        if found is None:
+            return self.parts.source.rejected(self.thread, None, None)
+        if found.is_body_size:  # bytes, not tokens: all that is known is that it is far too much
+            half = self.parts.thread(self.thread).occupancy_tokens // 2
+            return self.parts.source.rejected(self.thread, None, half)
+        return self.parts.source.rejected(self.thread, found.tokens, found.limit_tokens)
 
     def _all(
         self,

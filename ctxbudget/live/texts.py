@@ -1,9 +1,15 @@
-"""Which text each version of each item holds, in each thread. Texts are kept: nothing is lost."""
+"""Which text each version of each item holds, in each open thread.
+
+Texts are kept as long as their thread is open, so nothing that was pruned is lost; the journal keeps
+them for good.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeAlias
 
 from ctxbudget.core.errors import SourceError
@@ -16,6 +22,7 @@ from ctxbudget.core.events import (
     Restored,
     Seeded,
     Shortened,
+    ThreadClosed,
 )
 from ctxbudget.core.types import MAIN, Do
 from ctxbudget.journal import content_hash
@@ -38,16 +45,22 @@ class Texts:
     redact: Redact | None = None
     is_written: bool = True
     """Whether texts go to a journal; if not, they are numbered instead of hashed."""
+    keeps_closed: bool = False
+    """Whether texts of threads that have ended are kept."""
     _by_hash: dict[str, Block] = field(default_factory=dict)
     _to_write: dict[str, Any] = field(default_factory=dict)
-    _blocks: dict[tuple[str, str, int], Block] = field(default_factory=dict)
+    _blocks: defaultdict[str, dict[tuple[str, int], Block]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    _known: dict[str, Block] = field(default_factory=dict)
+    _numbers: count[int] = field(default_factory=lambda: count(1))
     _registered: dict[str, Block] = field(default_factory=dict)
     _answers: dict[_Asked, Block] = field(default_factory=dict)
 
     def take_in(self, block: Block) -> str:
         """Keep a block until an event names it; return its hash."""
         if not self.is_written:
-            name = f"#{len(self._by_hash) + 1}"
+            name = f"#{next(self._numbers)}"
             self._by_hash[name] = block
             return name
         written = block if self.redact is None else self.redact(block)
@@ -62,7 +75,7 @@ class Texts:
 
     def know(self, contents: Mapping[str, Any]) -> None:
         """Take in blocks by hash, as a journal holds them."""
-        self._by_hash.update(contents)
+        self._known.update(contents)
 
     def block(self, thread: str, item: str, version: int) -> Block:
         """Return the block of an item's version.
@@ -80,7 +93,7 @@ class Texts:
 
     def find(self, thread: str, item: str, version: int) -> Block | None:
         """Return the block of an item's version, or None if its text is not known."""
-        return self._blocks.get((thread, item, version))
+        return self._blocks[thread].get((item, version))
 
     def __call__(self, event: Event) -> None:
         """Take an event in."""
@@ -96,11 +109,15 @@ class Texts:
                 self._share(event.thread, event.items)
             case Restored():
                 self._share(event.thread, ((item.id, item.version) for item in event.items))
+            case ThreadClosed() if not self.keeps_closed:
+                self._blocks.pop(event.thread, None)
             case _:
                 pass
 
     def _named(self, event: ItemAdded | Registered | Shortened) -> None:
-        block = self._by_hash.get(event.text or "")
+        text = event.text or ""
+        block = self._by_hash.pop(text, None) or self._known.get(text)
+        self._to_write.pop(text, None)  # the journal, which hears events first, has it by now
         if block is None:
             return
         if isinstance(event, ItemAdded):
@@ -120,8 +137,8 @@ class Texts:
         block = self._answers.pop(asked, None)
         if event.stand_in is not None and block is not None:
             stand_in = event.stand_in
-            self._blocks[event.thread, stand_in.id, stand_in.version] = block
+            self._blocks[event.thread][stand_in.id, stand_in.version] = block
 
     def _keep(self, thread: str, item: str, version: int, block: Block | None) -> None:
         if block is not None:
-            self._blocks.setdefault((thread, item, version), block)
+            self._blocks[thread].setdefault((item, version), block)

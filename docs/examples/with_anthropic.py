@@ -22,7 +22,8 @@ with run.phase("work") as work:
         try:
             answer = client.messages.create(model=MODEL, max_tokens=300, **prompt.anthropic())
         except anthropic.BadRequestError as error:
-            prompt = work.rejected(error)  # shorter now; another error is raised again
+            work.rejected(error)  # prunes; an error that is no refusal is raised again
+            prompt = work.prompt()
             answer = client.messages.create(model=MODEL, max_tokens=300, **prompt.anthropic())
         work.answered(answer)  # adds what the model wrote, learns from its usage
         for block in answer.content:
