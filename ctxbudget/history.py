@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from ctxbudget.core.errors import SourceError, near_misses
+from ctxbudget.core.errors import ConfigError, SourceError, near_misses
 from ctxbudget.core.events import (
     CallSent,
     Event,
@@ -323,4 +323,7 @@ def _name_of(item: Item, thread: str, by: By) -> str:
         return item.id
     if by == "thread":
         return thread
+    if by not in get_args(By):
+        known = ", ".join(get_args(By))
+        raise ConfigError(f"expected one of: {known}, found {by!r}", location=("by",))
     return str(getattr(item, by) or "-")

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ctxbudget.core.engine import Engine
+from ctxbudget.core.errors import PolicyError
 from ctxbudget.core.events import Answered, Effect, Event, Fact
+
+T = TypeVar("T")
 
 Answer: TypeAlias = Callable[[Effect], Answered]
 """The world: performs an effect and says what came of it."""
@@ -31,10 +34,14 @@ class Loop:
         self.engine = engine
         self._listeners = tuple(listeners)
 
-    def feed(self, fact: Fact) -> Generator[Effect, Answered, None]:
-        """Yield the effects of a fact; each wants its answer by `send`."""
+    def feed(self, fact: Fact) -> Generator[Effect, Answered, list[Exception]]:
+        """Yield the effects of a fact, each of which wants its answer; return listeners' errors."""
         steps = self.engine.handle(fact)
-        event = next(steps, None)
+        try:
+            event = next(steps, None)
+        except PolicyError:  # what happened is taken in all the same, so it must be told
+            self._tell(fact)
+            raise
         errors = self._tell(fact)
         while event is not None:
             errors += self._tell(event)
@@ -46,8 +53,7 @@ class Loop:
                 event = steps.send(reply)
             except StopIteration:
                 break
-        if errors:
-            raise errors[0]
+        return errors
 
     def _tell(self, event: Event) -> list[Exception]:
         errors = []
@@ -72,13 +78,37 @@ class Session:
         Listeners hear the fact first, then what follows. Errors are those of `Engine.handle`, of
         the world, and of listeners.
         """
-        effects = self._loop.feed(fact)
-        effect = next(effects, None)
-        while effect is not None:
+        raise_first(self._feed(fact))
+
+    def drive(self, facts: Generator[Fact, None, T]) -> T:
+        """Feed facts that belong together and return what they return.
+
+        Neither a listener that raises nor a policy that breaks its contract keeps the rest from
+        being handled; the first of their errors is raised in the end.
+        """
+        errors: list[Exception] = []
+        while True:
             try:
+                fact = next(facts)
+            except StopIteration as end:
+                found: T = end.value
+                break
+            try:
+                errors += self._feed(fact)
+            except PolicyError as error:
+                errors.append(error)
+        raise_first(errors)
+        return found
+
+    def _feed(self, fact: Fact) -> list[Exception]:
+        effects = self._loop.feed(fact)
+        try:
+            effect = next(effects)
+            while True:
                 effect = effects.send(self._answer(effect))
-            except StopIteration:
-                return
+        except StopIteration as end:
+            errors: list[Exception] = end.value
+            return errors
 
     def run(self, facts: Iterable[Fact]) -> None:
         """Feed all facts in order."""
@@ -97,10 +127,36 @@ class AsyncSession:
 
     async def feed(self, fact: Fact) -> None:
         """Handle a fact and all that follows from it, as `Session.feed` does."""
-        effects = self._loop.feed(fact)
-        effect = next(effects, None)
-        while effect is not None:
+        raise_first(await self._feed(fact))
+
+    async def drive(self, facts: Generator[Fact, None, T]) -> T:
+        """Feed facts that belong together, as `Session.drive` does."""
+        errors: list[Exception] = []
+        while True:
             try:
+                fact = next(facts)
+            except StopIteration as end:
+                found: T = end.value
+                break
+            try:
+                errors += await self._feed(fact)
+            except PolicyError as error:
+                errors.append(error)
+        raise_first(errors)
+        return found
+
+    async def _feed(self, fact: Fact) -> list[Exception]:
+        effects = self._loop.feed(fact)
+        try:
+            effect = next(effects)
+            while True:
                 effect = effects.send(await self._answer(effect))
-            except StopIteration:
-                return
+        except StopIteration as end:
+            errors: list[Exception] = end.value
+            return errors
+
+
+def raise_first(errors: Sequence[Exception]) -> None:
+    """Raise the first of some errors, if there is one."""
+    if errors:
+        raise errors[0]

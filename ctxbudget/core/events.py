@@ -86,6 +86,18 @@ class MoneyBudget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPlan:
+    """What the workflow says of an agent."""
+
+    phase: str
+    agent: str
+    model: str = ""
+    calls: int = 1
+    scale: Scale | None = None
+    """Of its own model, where it differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """The first fact: all that the engine has to know of the plan."""
 
@@ -106,6 +118,10 @@ class RunStarted:
     """Whether somebody is asked before a plan is carried out."""
     strips_thinking: bool = False
     """Whether thinking behind an edit leaves the prompt, as providers ask that bind it."""
+    model: str = ""
+    """Of the calls, unless they name another."""
+    agents: tuple[AgentPlan, ...] = ()
+    """For a live run, which opens agents by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

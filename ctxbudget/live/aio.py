@@ -12,7 +12,6 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from ctxbudget.core.errors import AdapterError
 from ctxbudget.core.types import MAIN, Layer
 from ctxbudget.live.mirror import Codec, Mirror
 from ctxbudget.live.opening import OpenOptions, ResumeOptions, begin, resume
@@ -20,7 +19,16 @@ from ctxbudget.live.parts import Parts
 from ctxbudget.live.pieces import Piece
 from ctxbudget.live.prompt import Prompt
 from ctxbudget.live.reading import PhaseReading, Readable, RunReading
-from ctxbudget.live.said import Content, Ids, Said, agent_facts, artifact_of, registered
+from ctxbudget.live.said import (
+    Content,
+    Ids,
+    Said,
+    agent_facts,
+    artifact_of,
+    counted,
+    layer_of,
+    registered,
+)
 from ctxbudget.live.views import ReturnCost
 from ctxbudget.overflow import Overflow
 from ctxbudget.report.brief import PhaseReport, RunReport
@@ -70,20 +78,15 @@ class AsyncDesk:
         return look(self.parts)
 
     async def _feed(self, facts: Facts[T]) -> T:
-        while True:
-            try:
-                fact = next(facts)
-            except StopIteration as end:
-                found: T = end.value
-                self.parts.watchman.alarm(self.parts.engine)
-                return found
-            await self._session.feed(fact)
+        found = await self._session.drive(facts)
+        self.parts.watchman.alarm(self.parts.engine)
+        return found
 
     async def _anchor(self, thread: str, count: AsyncPromptCounter) -> None:
         """Let the provider count the prompt; one that it will not count keeps our estimate."""
         try:
-            tokens = await count(self.parts.prompt(thread))
-        except AdapterError as error:
+            tokens = counted(await count(self.parts.peek(thread)))
+        except Exception as error:
             self.parts.watchman.not_counted(error)
             return
         await self._feed(self.parts.source.counted(tokens, thread))
@@ -149,7 +152,7 @@ class AsyncScope(Readable):
         source: str | None = None,
     ) -> Ids:
         """Add a text of your own to a layer."""
-        said = self._said.keep(text, layer=Layer(layer), pinned=pinned, source=source)
+        said = self._said.keep(text, layer=layer_of(layer), pinned=pinned, source=source)
         return await self._desk.do(said)
 
     async def activate(self, name: str) -> None:
@@ -266,7 +269,9 @@ class AsyncPhase(PhaseReading, AsyncScope):
         """Add an artifact that the orchestrator itself made; return its id."""
         piece = artifact_of(text, title, path, metadata)
         source = self._desk.parts.source
-        return await self._desk.do(source.deliver_own(piece, keep_metadata=keep_metadata))
+        return await self._desk.do(
+            source.deliver_own(self.name, piece, keep_metadata=keep_metadata)
+        )
 
     async def finish(self) -> PhaseReport:
         """End the phase and return its report."""

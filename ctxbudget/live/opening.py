@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypedDict
 
+from ctxbudget.core.errors import ConfigError
 from ctxbudget.counting import Counter
 from ctxbudget.journal import Fsync
 from ctxbudget.live.parts import Options, Parts, take_up
@@ -109,6 +110,15 @@ def resume(journal: str | PathLike[str], given: ResumeOptions) -> tuple[Parts, s
     return take_up(_options(given, given.get("model", ""), journal, keeps_texts=True))
 
 
+def _fsync(name: Fsync | str) -> Fsync:
+    try:
+        return Fsync(name)
+    except ValueError:
+        raise ConfigError(
+            f"expected one of: {', '.join(Fsync)}, found {name!r}", location=("fsync",)
+        ) from None
+
+
 def _options(
     given: ResumeOptions, model: str, journal: str | PathLike[str] | None, *, keeps_texts: bool
 ) -> Options:
@@ -116,7 +126,7 @@ def _options(
         model=model,
         counter=given.get("counter"),
         journal=journal,
-        fsync=Fsync(given.get("fsync", Fsync.PHASE)),
+        fsync=_fsync(given.get("fsync", Fsync.PHASE)),
         keeps_texts=keeps_texts,
         listeners=given.get("listeners", ()),
         summarize=given.get("summarize"),

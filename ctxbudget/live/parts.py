@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -139,6 +139,8 @@ class Parts:
     """Of a run that was taken up: the journal's events, which are not written again."""
     _renderings: dict[str, Rendering] = field(default_factory=dict)
     _tails: dict[str, int] = field(default_factory=dict)
+    _fresh: dict[str, int] = field(default_factory=dict)
+    """The first message that changed since the last prompt that was sent, if it was looked at."""
 
     def __post_init__(self) -> None:
         options = self.options
@@ -217,14 +219,25 @@ class Parts:
             self._renderings.pop(event.thread, None)
             self._tails.pop(event.thread, None)
 
+    def peek(self, name: str) -> Prompt:
+        """Return a thread's prompt as it stands, to be counted, not to be sent."""
+        return self._prompt(name, is_sent=False)
+
     def prompt(self, name: str) -> Prompt:
         """Return a thread's prompt as it stands."""
+        return self._prompt(name, is_sent=True)
+
+    def _prompt(self, name: str, *, is_sent: bool) -> Prompt:
         thread = self.thread(name)
         rendering = self._renderings.setdefault(name, Rendering(name, self.texts))
         rendering.update(thread.store)
         last = len(rendering.messages) - 1
-        marked = {self._tails.get(name, last), last, rendering.fresh_from - 1}
-        self._tails[name] = last
+        fresh = min(rendering.fresh_from, self._fresh.pop(name, last + 1))
+        marked = {self._tails.get(name, last), last, fresh - 1}
+        if is_sent:
+            self._tails[name] = last
+        else:
+            self._fresh[name] = fresh
         return Prompt(
             thread=name,
             call=thread.store.calls,
@@ -267,7 +280,8 @@ def take_up(options: Options) -> tuple[Parts, str | None]:
         events = resumed.events
         if not events or not isinstance(events[0], RunStarted):
             raise JournalError("holds no run to resume; begin a new one", path=str(path))
-        parts = Parts(events[0], options)
+        _check_texts(events, resumed.texts, str(path))
+        parts = Parts(events[0], replace(options, model=options.model or events[0].model))
         parts.texts.know(resumed.texts)
         texts.texts = parts.texts
         parts.writer = resumed.writer
@@ -284,6 +298,15 @@ def take_up(options: Options) -> tuple[Parts, str | None]:
         resumed.writer.close()
         raise
     return parts, resumed.dropped
+
+
+def _check_texts(events: Sequence[Event], texts: Mapping[str, Any], path: str) -> None:
+    named = (getattr(event, "text", None) for event in events)
+    if any(text is not None and text not in texts for text in named):
+        raise JournalError(
+            "holds no texts, so the run cannot go on; begin a new one, with `keeps_texts`",
+            path=path,
+        )
 
 
 @dataclass(slots=True)

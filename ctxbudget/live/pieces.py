@@ -113,12 +113,22 @@ def _piece(block: dict[str, Any], role: str) -> Piece:
         call_id = _required(block, "id")
         return Piece(kind=Kind.TOOL_CALL, block=block, call_id=call_id, tool=block.get("name"))
     if type_ == "tool_result":
-        return Piece(kind=Kind.TOOL_RESULT, block=block, call_id=_required(block, "tool_use_id"))
+        call_id = _required(block, "tool_use_id")
+        return Piece(kind=Kind.TOOL_RESULT, block=_without_empty_texts(block), call_id=call_id)
     if type_ in THINKING:
         return Piece(kind=Kind.THINKING, block=block)
     if type_ in ("input_text", "output_text"):
         block = {"type": "text", "text": block.get("text", "")}
     return Piece(kind=kind_of_role.get(role, Kind.USER), block=block)
+
+
+def _without_empty_texts(block: dict[str, Any]) -> dict[str, Any]:
+    """Return a result without the empty texts that a provider would refuse."""
+    content = block.get("content")
+    if not isinstance(content, list):
+        return block
+    left = [one for one in content if not (isinstance(one, Mapping) and _is_empty(one))]
+    return block if len(left) == len(content) else {**block, "content": left or ""}
 
 
 def _required(block: Mapping[str, Any], key: str) -> str:
@@ -205,8 +215,17 @@ def with_text(block: Block, text: str) -> Block:
 
 
 def compact_json(value: Any) -> str:
-    """Return a value as JSON without spaces, keys in their order."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    """Return a value as JSON without spaces, keys in their order.
+
+    Raises:
+        AdapterError: it is no JSON value.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AdapterError(
+            f"expected JSON values, found {str(value)[:80]!r}: {error}; write it as text"
+        ) from None
 
 
 def _text_of_content(content: Any) -> str:

@@ -175,11 +175,20 @@ class Rendering:
         return said
 
     def _block(self, entry: Entry) -> Block:
-        return self.texts.block(self.thread, entry.item.id, entry.item.version)
+        block = self.texts.block(self.thread, entry.item.id, entry.item.version)
+        return _with_own_id(block, entry.item.group)
 
 
 def _is_model(entry: Entry) -> bool:
     return entry.item.kind in ASSISTANT_KINDS
+
+
+def _with_own_id(block: Block, group: str | None) -> Block:
+    """Return a call or result under an id of its own, where one was used before."""
+    key = {"tool_use": "id", "tool_result": "tool_use_id"}.get(str(block.get("type")))
+    if key is None or group is None or block.get(key) == group:
+        return block
+    return {**block, key: group.replace("#", "_")}
 
 
 def _pending(call: Block) -> Block:

@@ -8,7 +8,6 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from ctxbudget.core.errors import AdapterError
 from ctxbudget.core.types import MAIN, Layer
 from ctxbudget.live.mirror import Codec, Mirror
 from ctxbudget.live.opening import OpenOptions, ResumeOptions, begin, resume
@@ -16,7 +15,16 @@ from ctxbudget.live.parts import Parts
 from ctxbudget.live.pieces import Piece
 from ctxbudget.live.prompt import Prompt
 from ctxbudget.live.reading import PhaseReading, Readable, RunReading
-from ctxbudget.live.said import Content, Ids, Said, agent_facts, artifact_of, registered
+from ctxbudget.live.said import (
+    Content,
+    Ids,
+    Said,
+    agent_facts,
+    artifact_of,
+    counted,
+    layer_of,
+    registered,
+)
 from ctxbudget.live.views import ReturnCost
 from ctxbudget.overflow import Overflow
 from ctxbudget.report.brief import PhaseReport, RunReport
@@ -42,14 +50,9 @@ class Desk:
     def do(self, facts: Facts[T]) -> T:
         """Feed facts one by one; return what comes of them."""
         with self._lock:
-            while True:
-                try:
-                    fact = next(facts)
-                except StopIteration as end:
-                    found: T = end.value
-                    self.parts.watchman.alarm(self.parts.engine)
-                    return found
-                self._session.feed(fact)
+            found = self._session.drive(facts)
+            self.parts.watchman.alarm(self.parts.engine)
+            return found
 
     def prompt(self, thread: str, model: str) -> Prompt:
         """Return the prompt of a thread's next call."""
@@ -71,8 +74,8 @@ class Desk:
     def _anchor(self, thread: str, count: PromptCounter) -> None:
         """Let the provider count the prompt; one that it will not count keeps our estimate."""
         try:
-            tokens = count(self.parts.prompt(thread))
-        except AdapterError as error:
+            tokens = counted(count(self.parts.peek(thread)))
+        except Exception as error:
             self.parts.watchman.not_counted(error)
             return
         self.do(self.parts.source.counted(tokens, thread))
@@ -153,7 +156,7 @@ class Scope(Readable):
         source: str | None = None,
     ) -> Ids:
         """Add a text of your own to a layer, such as a file of memories."""
-        said = self._said.keep(text, layer=Layer(layer), pinned=pinned, source=source)
+        said = self._said.keep(text, layer=layer_of(layer), pinned=pinned, source=source)
         return self._desk.do(said)
 
     def activate(self, name: str) -> None:
@@ -306,7 +309,7 @@ class Phase(PhaseReading, Scope):
         """Add an artifact that the orchestrator itself made; return its id."""
         piece = artifact_of(text, title, path, metadata)
         source = self._desk.parts.source
-        return self._desk.do(source.deliver_own(piece, keep_metadata=keep_metadata))
+        return self._desk.do(source.deliver_own(self.name, piece, keep_metadata=keep_metadata))
 
     def finish(self) -> PhaseReport:
         """End the phase and return its report."""

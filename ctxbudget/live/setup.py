@@ -14,8 +14,8 @@ from ctxbudget.config.fields import budget_option, validated
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.workflow_file import AgentPart, LoadedWorkflow, Workflow, read_workflow
-from ctxbudget.core.errors import ConfigError
-from ctxbudget.core.events import MoneyBudget
+from ctxbudget.core.errors import ConfigError, near_misses
+from ctxbudget.core.events import AgentPlan, MoneyBudget
 from ctxbudget.core.policy import Policy
 from ctxbudget.core.types import Cache, Limit, Price
 from ctxbudget.models import claude_name
@@ -56,22 +56,43 @@ def live_setup(
         loaded = _from_arguments(name, model, window_tokens, reserve_tokens, budget, phases, spec)
         overrides = Overrides(allocator=allocator, policy=spec if isinstance(spec, str) else None)
     else:
+        for key, one in (("phases", phases), ("reserve_tokens", reserve_tokens or None)):
+            if one is not None:
+                raise ConfigError("is said by the workflow file; change it there", location=(key,))
         loaded = read_workflow(find("workflows", fspath(workflow)))
         overrides = _overrides(spec, allocator, budget, window_tokens)
     setup = set_up_run(loaded, overrides)
     models = _models(loaded.workflow, model)
     main_model = model or loaded.workflow.model or ""
     is_claude = claude_name(main_model) is not None
+    prices = _prices(models, at)
     start = replace(
         setup.start,
         at=at,
-        prices=_prices(models, at),
+        prices=prices,
         caches=_caches(models),
-        money=_money(budget_usd),
+        money=_money(budget_usd, [p.id for p in loaded.workflow.phases], prices),
         reviews=reviews,
         strips_thinking=is_claude if strips_thinking is None else strips_thinking,
+        model=main_model,
+        agents=_agents(setup),
     )
     return replace(setup, start=start)
+
+
+def _agents(setup: RunSetup) -> tuple[AgentPlan, ...]:
+    return tuple(
+        AgentPlan(
+            phase=phase.id,
+            agent=one.id,
+            model=one.model or "",
+            calls=one.calls,
+            scale=setup.scale_of(one.model),
+        )
+        for phase in setup.loaded.workflow.phases
+        for wave in phase.all_waves()
+        for one in wave.agents
+    )
 
 
 def agent_part(setup: RunSetup, phase: str, agent: str) -> AgentPart | None:
@@ -128,7 +149,13 @@ def _from_arguments(
 def _phases(phases: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return phases as a file says them; those given by name come one after the other."""
     found: list[dict[str, Any]] = []
+    if isinstance(phases, str):
+        raise ConfigError(f"expected a list of phases, found {phases!r}", location=("phases",))
     for phase in phases:
+        if not isinstance(phase, str | Mapping):
+            raise ConfigError(
+                f"expected names or mappings of phases, found {phase!r}", location=("phases",)
+            )
         if isinstance(phase, str):
             after = [found[-1]["id"]] if found and "id" in found[-1] else []
             found.append({"id": phase, "after": after})
@@ -180,9 +207,22 @@ def _caches(models: tuple[str, ...]) -> dict[str, Cache]:
     return {model: cache_of(model) for model in models}
 
 
-def _money(given: MoneyLike | None) -> tuple[MoneyBudget, ...]:
+def _money(
+    given: MoneyLike | None, phases: Sequence[str], prices: Mapping[str, Price]
+) -> tuple[MoneyBudget, ...]:
     if given is None:
         return ()
+    if not prices:
+        raise ConfigError(
+            "a budget in money needs a model whose price is known; name it as `model`",
+            location=("budget_usd",),
+        )
+    for scope in given if isinstance(given, Mapping) else ():
+        if scope != "run" and scope.removeprefix("phase:") not in phases:
+            raise ConfigError(
+                f"{scope!r} is no phase; {near_misses(scope, ['run', *phases])}",
+                location=("budget_usd",),
+            )
     scopes = given if isinstance(given, Mapping) else {"run": given}
     return tuple(
         MoneyBudget(

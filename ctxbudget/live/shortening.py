@@ -204,7 +204,7 @@ class Shortener:
     def _summarized(self, effect: Shorten, request: SummaryRequest, summary: object) -> Shortened:
         """Put a summary within its limit; what was written is charged even if it is too long."""
         found = Summary(text=summary) if isinstance(summary, str) else summary
-        if not isinstance(found, Summary) or not found.text.strip():
+        if not isinstance(found, Summary) or not _is_text(found.text):
             error = AdapterError(f"the summarizer returned {str(summary)[:60]!r}, not a text")
             return self._instead_of_summary(effect, error)
         self.failures = 0
@@ -272,6 +272,10 @@ class _TextCounter:
 
     def __call__(self, text: str) -> int:
         return self.size.count_text(text)
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str) and bool(text.strip())
 
 
 def _placeholder(item: Item) -> str:

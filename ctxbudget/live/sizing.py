@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ctxbudget.calibration import Calibration
 from ctxbudget.content_class import ContentClass, classify
-from ctxbudget.core.errors import AdapterError, CtxBudgetError
+from ctxbudget.core.errors import AdapterError, ConfigError, CtxBudgetError
 from ctxbudget.counting import Counter, MemoCounter, counter
 from ctxbudget.live.pieces import Block, media_of, text_of
 from ctxbudget.media import block_tokens
@@ -131,6 +131,11 @@ def sizer_for(model: str, given: str | Counter | None) -> CountedSizer:
     if given is None or given == CALIBRATED:
         return CountedSizer(counter("o200k_base"), Calibration.for_model(model), model)
     count = counter(given) if isinstance(given, str) else given
+    if not isinstance(getattr(count, "name", None), str) or not hasattr(count, "is_estimate"):
+        raise ConfigError(
+            f"counter {count!r} needs a `name` and `is_estimate`; see Counter",
+            location=("counter",),
+        )
     if count.is_estimate:
         return CountedSizer(count, Calibration.for_model(model), model)
     return CountedSizer(count, Calibration.for_model(model, exact=True), model)

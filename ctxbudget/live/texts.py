@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
 
-from ctxbudget.core.errors import SourceError
+from ctxbudget.core.errors import AdapterError, SourceError
 from ctxbudget.core.events import (
     Event,
     Injected,
@@ -21,6 +21,7 @@ from ctxbudget.core.events import (
     Registered,
     Restored,
     Seeded,
+    Shorten,
     Shortened,
     ThreadClosed,
 )
@@ -31,7 +32,7 @@ from ctxbudget.live.pieces import Block
 Redact: TypeAlias = Callable[[Any], Any]
 """Returns a JSON value without what must not be written down."""
 
-_Asked: TypeAlias = tuple[str, Do, tuple[str, ...]]
+_Asked: TypeAlias = tuple[str, Do, tuple[str, ...], int | None]
 
 
 @dataclass(slots=True)
@@ -56,6 +57,8 @@ class Texts:
     _numbers: count[int] = field(default_factory=lambda: count(1))
     _registered: dict[str, Block] = field(default_factory=dict)
     _answers: dict[_Asked, Block] = field(default_factory=dict)
+    _limit_tokens: int | None = None
+    """Of the effect that is answered next."""
 
     def take_in(self, block: Block) -> str:
         """Keep a block until an event names it; return its hash."""
@@ -64,7 +67,12 @@ class Texts:
             self._by_hash[name] = block
             return name
         written = block if self.redact is None else self.redact(block)
-        name = content_hash(written)
+        try:
+            name = content_hash(written)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise AdapterError(
+                f"a block holds what is no JSON value: {error}; write it as text"
+            ) from None
         self._by_hash[name] = block
         self._to_write[name] = written
         return name
@@ -98,6 +106,8 @@ class Texts:
     def __call__(self, event: Event) -> None:
         """Take an event in."""
         match event:
+            case Shorten():
+                self._limit_tokens = event.limit_tokens
             case ItemAdded() | Registered() | Shortened():
                 self._named(event)
             case Pruned():
@@ -125,7 +135,7 @@ class Texts:
         elif isinstance(event, Registered):
             self._registered[event.item.id] = block
         else:
-            self._answers[event.thread, event.do, event.items] = block
+            self._answers[event.thread, event.do, event.items, self._limit_tokens] = block
 
     def _share(self, thread: str, items: Iterable[tuple[str, int]]) -> None:
         """Let a thread know items that it has from the main one."""
@@ -133,7 +143,7 @@ class Texts:
             self._keep(thread, name, version, self.find(MAIN, name, version))
 
     def _pruned(self, event: Pruned) -> None:
-        asked = (event.thread, event.do, (*event.items, *event.reads))
+        asked = (event.thread, event.do, (*event.items, *event.reads), event.limit_tokens)
         block = self._answers.pop(asked, None)
         if event.stand_in is not None and block is not None:
             stand_in = event.stand_in

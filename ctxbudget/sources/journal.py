@@ -8,7 +8,13 @@ from itertools import chain
 from ctxbudget.config.policy_file import policy_from_data
 from ctxbudget.config.run_setup import find_allocator
 from ctxbudget.core.engine import Engine
-from ctxbudget.core.errors import BudgetExceededError, JournalError, PolicyError, SourceError
+from ctxbudget.core.errors import (
+    BudgetExceededError,
+    CtxBudgetError,
+    JournalError,
+    PolicyError,
+    SourceError,
+)
 from ctxbudget.core.events import (
     Answered,
     Effect,
@@ -20,6 +26,10 @@ from ctxbudget.core.events import (
     Shortened,
 )
 from ctxbudget.session import Answer, Listener, Session
+
+
+class UnansweredError(CtxBudgetError):
+    """An effect was never answered: its fact was given up half way, then as now."""
 
 
 class JournalSource:
@@ -35,29 +45,41 @@ class JournalSource:
         self._events = iter(events)
         self._path = path
         self._beyond = beyond
+        self._next: Fact | None = None
 
     def facts(self) -> Iterator[Fact]:
         """Yield the facts that came from the world, in order."""
-        for event in self._events:
+        while True:
+            event = self._next or next(self._events, None)
+            self._next = None
+            if event is None:
+                return
             if isinstance(event, Fact) and not isinstance(event, Answered):
                 yield event
 
     def answer(self, effect: Effect) -> Answered:
         """Return the recorded answer to an effect, which comes next in the journal.
 
+        What a crash left unanswered at the end is answered by `beyond`, if there is such.
+
         Raises:
+            UnansweredError: it was asked then, but whoever was to answer it failed.
             JournalError: this effect was not asked then.
         """
+        is_asked, is_over = False, True
         for event in self._events:
-            if isinstance(event, Answered):
-                if _answers(event, effect):
-                    return event
-                break
+            if isinstance(event, Answered) and _answers(event, effect):
+                return event
+            is_asked = is_asked or event == effect
             if isinstance(event, Fact):
+                is_over = False
+                if not isinstance(event, Answered):
+                    self._next = event
                 break
-        else:
-            if self._beyond is not None:
-                return self._beyond(effect)
+        if is_over and self._beyond is not None:
+            return self._beyond(effect)
+        if is_asked:
+            raise UnansweredError(f"at {effect.at:g} s an effect was not answered")
         asks = (
             f"for a review of rule {effect.rule!r}"
             if isinstance(effect, Review)
@@ -115,5 +137,5 @@ def replay_into(
             session.feed(fact)
         except JournalError:
             raise
-        except (BudgetExceededError, PolicyError, SourceError):
+        except (BudgetExceededError, PolicyError, SourceError, UnansweredError):
             continue

@@ -116,6 +116,9 @@ class LiveSource:
     _tools: dict[tuple[str, str], str] = field(default_factory=dict)
     _gains: dict[str, _Gain] = field(default_factory=dict)
     _delivered: dict[str, list[str]] = field(default_factory=dict)
+    _is_finished: bool = False
+    _measured: tuple[str, Size] | None = None
+    """The item whose fact is next, and its size."""
 
     def now(self) -> float:
         """Return the time, which never goes back."""
@@ -128,6 +131,7 @@ class LiveSource:
         """Begin a phase, or go on with it if it is the one that runs."""
         if self.phase == phase:
             return
+        self._check_open()
         if self.phase is not None:
             raise SourceError(
                 f"phase {self.phase!r} is still open, so {phase!r} cannot start; finish it first, "
@@ -142,11 +146,13 @@ class LiveSource:
         if self._agents:
             names = ", ".join(sorted(self._agents))
             raise SourceError(f"phase {phase!r} has agents at work: {names}; finish them first")
+        yield from self._end_wave()
         yield PhaseFinished(at=self.now(), phase=phase)
 
     def start_wave(self, phase: str, agents: tuple[str, ...]) -> Facts[None]:
         """Begin a wave of agents that run together."""
         self._in_phase(phase)
+        yield from self._end_wave()
         if self.wave is not None:
             raise SourceError("a wave is still open; finish its agents before the next")
         number = self._waves.get(phase, 0) + 1
@@ -161,8 +167,10 @@ class LiveSource:
         """
         self._in_phase(phase)
         thread = f"{phase}/{agent}"
-        if thread in self._agents:
-            return thread
+        for at_work, (of_phase, _, name) in self._agents.items():
+            if (of_phase, name) == (phase, agent):
+                return at_work
+        yield from self._end_wave()
         if self.wave is None:
             yield from self.start_wave(phase, (agent,))
         if thread in self._phase_of_thread:
@@ -192,12 +200,18 @@ class LiveSource:
             thread=thread,
             delivered=tuple(self._delivered.get(thread, ())),
         )
-        wave = self.wave
-        if wave is not None and not wave.open_agents and wave.announced <= 0:
-            yield WaveFinished(at=self.now(), phase=phase, wave=number)
+        yield from self._end_wave()
+
+    def _end_wave(self) -> Facts[None]:
+        """End the wave whose agents have all come and gone."""
+        wave, phase = self.wave, self.phase
+        if wave is None or phase is None or wave.open_agents or wave.announced > 0:
+            return
+        yield WaveFinished(at=self.now(), phase=phase, wave=wave.number)
 
     def finish_run(self) -> Facts[None]:
         """End the run."""
+        self._check_open()
         if self.phase is not None:
             raise SourceError(f"phase {self.phase!r} is still open; finish it before the run")
         yield RunFinished(at=self.now())
@@ -222,6 +236,7 @@ class LiveSource:
             SourceError: a tool result has no call.
             AdapterError: it cannot be counted.
         """
+        self._check_open()
         size = self.sizer(piece.block)
         item = Item(
             id=name or self._new_id(thread),
@@ -235,10 +250,9 @@ class LiveSource:
             tool=piece.tool or self._tool_of(piece, thread),
             source=source,
         )
-        yield ItemAdded(
-            at=self.now(), item=item, thread=thread, text=self.texts.take_in(piece.block)
-        )
-        self._gain(thread).add(size)
+        text = self.texts.take_in(piece.block)
+        self._measured = (item.id, size)
+        yield ItemAdded(at=self.now(), item=item, thread=thread, text=text)
         return item.id
 
     def add_all(
@@ -252,6 +266,9 @@ class LiveSource:
     ) -> Facts[tuple[str, ...]]:
         """Add blocks in order and return their ids."""
         ids = []
+        pieces = list(pieces)
+        for piece in pieces:  # an error is told before anything is added; sizes are remembered
+            self.sizer(piece.block)
         for piece in pieces:
             name = yield from self.add(
                 piece, thread=thread, layer=layer, pinned=pinned, source=source
@@ -261,17 +278,17 @@ class LiveSource:
 
     def deliver(self, thread: str, piece: Piece, *, keep_metadata: bool = False) -> Facts[str]:
         """Hand an agent's artifact to the orchestrator's prompt and return its id."""
+        if thread not in self._agents:
+            raise SourceError(f"agent {thread!r} has finished; deliver before that")
         phase, wave, agent = self._agents[thread]
         item = self._artifact(piece, thread, phase, wave, agent, keep_metadata=keep_metadata)
         yield ItemAdded(at=self.now(), item=item, text=self.texts.take_in(piece.block))
-        self._delivered.setdefault(thread, []).append(item.id)
         return item.id
 
-    def deliver_own(self, piece: Piece, *, keep_metadata: bool = False) -> Facts[str]:
+    def deliver_own(self, phase: str, piece: Piece, *, keep_metadata: bool = False) -> Facts[str]:
         """Put what the orchestrator itself made into its prompt, ready; return its id."""
-        phase = self.phase
-        if phase is None:
-            raise SourceError("an artifact belongs to a phase; start one first")
+        if self.phase != phase:
+            raise SourceError(f"phase {phase!r} is not running; deliver before it is finished")
         item = self._artifact(piece, phase, phase, None, None, keep_metadata=keep_metadata)
         yield ItemAdded(at=self.now(), item=item, text=self.texts.take_in(piece.block))
         yield AgentFinished(
@@ -383,6 +400,7 @@ class LiveSource:
     def __call__(self, event: Event) -> None:
         """Take an event in, so that the counters are right, also after a resume."""
         note = _NOTES.get(type(event))
+        self._at = max(self._at, event.at)
         if note is not None:
             note(self, event)
 
@@ -392,9 +410,17 @@ class LiveSource:
         if item.kind is Kind.ARTIFACT:
             name = f"{item.id.rpartition('/output')[0]}/output"
             self._counts[name] = self._count(name)
+            if item.agent is not None:
+                self._delivered.setdefault(item.id.rpartition("/output")[0], []).append(item.id)
         if item.kind is Kind.TOOL_CALL and item.group is not None:
-            self._calls[event.thread, item.group.partition("#")[0]] = item.group
+            block = self.texts.find(event.thread, item.id, item.version) or {}
+            self._calls[event.thread, str(block.get("id"))] = item.group
             self._tools[event.thread, item.group] = item.tool or ""
+        measured, self._measured = self._measured, None
+        if measured is not None and measured[0] == item.id:
+            self._gain(event.thread).add(measured[1])
+        else:  # not measured here, such as before the run was taken up
+            self._gain(event.thread).is_whole = False
 
     def _heard_phase(self, event: PhaseStarted) -> None:
         self.phase, self.wave = event.phase, None
@@ -445,7 +471,14 @@ class LiveSource:
     def _heard_start(self, event: RunStarted) -> None:
         self._at = event.at
 
+    def _heard_end(self, event: RunFinished) -> None:
+        self._is_finished = True
+
     # ---- names
+
+    def _check_open(self) -> None:
+        if self._is_finished:
+            raise SourceError("the run is finished; open another one")
 
     def _in_phase(self, phase: str) -> None:
         if self.phase != phase:
@@ -476,9 +509,11 @@ class LiveSource:
             return None
         known = self._calls.get((thread, call))
         if piece.kind is Kind.TOOL_CALL:
-            if known is None:
-                return call
-            return f"{call}#{int(known.partition('#')[2] or 1) + 1}"
+            group, number = call, 1
+            while (thread, group) in self._tools:
+                number += 1
+                group = f"{call}#{number}"
+            return group
         if known is None:
             raise SourceError(
                 f"tool result {call!r} has no tool call in thread {thread!r}; add the call first"
@@ -499,5 +534,6 @@ _NOTES: dict[type, Callable[[LiveSource, Any], None]] = {
     Restored: LiveSource._heard_removal,
     CallSent: LiveSource._heard_sent,
     CallAnswered: LiveSource._heard_answer,
+    RunFinished: LiveSource._heard_end,
 }
 """What each event means to the counters."""
