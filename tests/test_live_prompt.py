@@ -12,7 +12,7 @@ import pytest
 from messages_server import MessagesServer, units_of
 
 from ctxbudget import CacheMarks, Run
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import AdapterError, ConfigError
 from ctxbudget.live.pieces import pieces_of
 from ctxbudget.live.prompt import Prompt
 
@@ -210,12 +210,15 @@ def test_texts_that_the_client_could_not_encode(server: MessagesServer) -> None:
             sent(server, run.prompt())
 
 
-def test_an_output_that_is_empty(server: MessagesServer) -> None:
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_output_that_is_empty_is_refused_and_the_run_goes_on(
+    server: MessagesServer, text: str
+) -> None:
     with opened(phases=["p"]) as run:
         run.user("go")
         with run.phase("p") as phase:
-            phase.deliver("")
-            phase.deliver(" ")
+            with pytest.raises(AdapterError, match="needs a text"):
+                phase.deliver(text)
             sent(server, run.prompt())
 
 
@@ -266,7 +269,7 @@ def walk(server: MessagesServer, policy: str, chance: random.Random) -> None:
                 with phase.agent(f"a{number}") as agent:
                     agent.user("look")
                     sent(server, agent.prompt())
-                    agent.deliver("report " * chance.randrange(60), title="T")
+                    agent.deliver("report " * chance.randrange(1, 60), title="T")
 
 
 # ---- other shapes

@@ -696,7 +696,8 @@ def test_a_refused_prompt_comes_back_shorter() -> None:
                 )
                 break
             except Exception as refusal:
-                shorter = run.rejected(refusal)
+                run.rejected(refusal)
+                shorter = run.prompt()
                 assert shorter.problems() == []
                 assert len(shorter.text()) < len(prompt.text())
                 prompt = shorter

@@ -37,7 +37,7 @@ def usage_of(answer: Any, model: str) -> Usage | None:
     Of an answer with several iterations the prompt is the last message's.
     """
     usage = _field(answer, "usage")
-    if usage is None:
+    if not usage:
         return None
     model = model or str(_field(answer, "model") or "")
     if _field(usage, "prompt_tokens") is not None:

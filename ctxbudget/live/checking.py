@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from ctxbudget.live.pieces import THINKING
 
 MOST_CACHE_MARKS = 4
 """Source: Anthropic's prompt caching page; so is the order of lifetimes."""
+
+ROLES: Final = ("user", "assistant", "system")
+
+ROLE_OF_BLOCK: Final = {
+    "tool_use": "assistant",
+    "thinking": "assistant",
+    "redacted_thinking": "assistant",
+    "tool_result": "user",
+}
+"""Who alone may say a block. Source: Anthropic's Messages API."""
 
 
 def problems(
@@ -26,13 +38,42 @@ def problems(
     if messages[0].get("role") != "user":
         yield "the first message is not the user's"
     yield from _pair_problems(messages)
+    if _holds_empty_text(system):
+        yield "the system prompt holds an empty text"
+    before = ""
     for number, message in enumerate(messages):
-        if not message.get("content"):
-            yield f"message {number} is empty"
-        for block in _blocks(message):
-            if block.get("type") == "text" and not str(block.get("text") or "").strip():
-                yield f"message {number} holds an empty text"
+        for problem in _message_problems(message, before):
+            yield f"message {number} {problem}"
+        before = str(message.get("role"))
     yield from _mark_problems([*tools, *system, *_all_blocks(messages)])
+
+
+def _message_problems(message: Mapping[str, Any], role_before: str) -> Iterator[str]:
+    role = str(message.get("role"))
+    if role not in ROLES:
+        yield f"has the role {role!r}; allowed are {', '.join(ROLES)}"
+    if role == "system" and role_before != "user":
+        yield "is the system's but does not follow one of the user's"
+    if unknown := sorted(set(message) - {"role", "content"}):
+        yield f"has fields that no provider knows: {', '.join(unknown)}"
+    if not message.get("content"):
+        yield "is empty"
+    blocks = list(_blocks(message))
+    if _holds_empty_text(blocks):
+        yield "holds an empty text"
+    for block in blocks:
+        type_ = str(block.get("type"))
+        if ROLE_OF_BLOCK.get(type_, role) != role:
+            yield f"is of role {role!r} but holds a {type_} block"
+        if type_ in THINKING and "cache_control" in block:
+            yield "holds thinking with a cache mark"
+
+
+def _holds_empty_text(blocks: Iterable[Mapping[str, Any]]) -> bool:
+    return any(
+        block.get("type") == "text" and not str(block.get("text") or "").strip()
+        for block in _with_inner(blocks)
+    )
 
 
 def _pair_problems(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -69,7 +110,9 @@ def _answer_problems(blocks: Sequence[Mapping[str, Any]], waiting: Sequence[str]
 
 def _mark_problems(blocks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     lifetimes = [
-        str(block["cache_control"].get("ttl", "5m")) for block in blocks if "cache_control" in block
+        str(block["cache_control"].get("ttl", "5m"))
+        for block in _with_inner(blocks)
+        if "cache_control" in block
     ]
     if len(lifetimes) > MOST_CACHE_MARKS:
         yield f"{len(lifetimes)} cache marks, at most {MOST_CACHE_MARKS} are allowed"
@@ -88,3 +131,12 @@ def _blocks(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _all_blocks(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for message in messages:
         yield from _blocks(message)
+
+
+def _with_inner(blocks: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield blocks, and behind each tool result (whose own mark comes first) those inside it."""
+    for block in blocks:
+        yield block
+        content = block.get("content")
+        if block.get("type") == "tool_result" and isinstance(content, list):
+            yield from (one for one in content if isinstance(one, Mapping))

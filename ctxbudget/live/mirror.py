@@ -7,18 +7,22 @@ very same objects.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from ctxbudget.core.errors import CtxBudgetError
-from ctxbudget.core.types import Layer
+from ctxbudget.core.types import Item, Kind, Layer
 from ctxbudget.journal import content_hash
 from ctxbudget.live.parts import Parts
 from ctxbudget.live.pieces import Block, Piece, as_sent
 from ctxbudget.sources.live import Facts
 
 M = TypeVar("M")
+
+_ENDS_CALLS = frozenset({Kind.USER, Kind.SYSTEM})
+"""Said once the calls ahead have their results, if ever."""
 
 
 class Codec(Protocol[M]):
@@ -65,7 +69,7 @@ class Mirror(Generic[M]):
         """Return how many messages at the front are those seen before."""
         count = 0
         for seen, message in zip(self._seen, messages, strict=False):
-            if seen.message is not message and seen.key != self._key(message):
+            if seen.key != self._key(message):  # the same object may say something else by now
                 break
             count += 1
         return count
@@ -82,7 +86,7 @@ class Mirror(Generic[M]):
         if gone:
             for name in gone:
                 self._place.pop(name, None)
-            yield from source.withdraw(gone, self.thread)
+            yield from source.withdraw((*gone, *self._orphans(gone)), self.thread)
         for number, message in enumerate(messages[same:], same):
             items = yield from self._add(self.codec.pieces(message))
             self._seen.append(_Seen(self._key(message), message, items))
@@ -113,28 +117,58 @@ class Mirror(Generic[M]):
                     piece, thread=self.thread, layer=Layer.PERMANENT
                 )
 
+    def _orphans(self, gone: Iterable[str]) -> Iterator[str]:
+        """Yield stand-ins for nothing but what the host took back."""
+        thread, known = self.parts.thread(self.thread), set(gone)
+        for number in sorted(thread.plans):
+            for done in thread.plans[number]:
+                replaced = {entry.item.id for entry in done.entries}
+                if done.stand_in is None or done.stand_in[0] in replaced or not replaced <= known:
+                    continue
+                known.add(done.stand_in[0])
+                yield done.stand_in[0]
+
     def view(self) -> list[M]:
         """Return what is left of the host's messages, with stand-ins in their places."""
-        head = set(self._head.values())
         kept: dict[int, dict[int, Block]] = {}
         order: list[int | Block] = []
-        for item in self.parts.thread(self.thread).store:
-            if item.id in head:
-                continue
+        held: list[Block] = []  # until the calls ahead have their results
+        waiting: set[str | None] = set()
+        calls = self._open_calls()
+        for item in self._behind_head():
             block = self.parts.texts.block(self.thread, item.id, item.version)
-            place = self._place.get(item.id)
-            if place is None:
-                order.append(as_sent(block))
+            number, index = self._place.get(item.id, (-1, -1))
+            if number not in kept and item.kind in _ENDS_CALLS and number >= 0:
+                waiting.clear()
+            if not waiting:
+                order += held
+                held.clear()
+            if number < 0:
+                (held if waiting else order).append(as_sent(block))
                 continue
-            number, index = place
             if number not in kept:
                 kept[number] = {}
                 order.append(number)
+                waiting |= calls[number]
             kept[number][index] = block
+            if item.kind is Kind.TOOL_RESULT:
+                waiting.discard(item.group)
         return [
             self._message(one, kept[one]) if isinstance(one, int) else self.codec.note(one)
-            for one in order
+            for one in [*order, *held]
         ]
+
+    def _behind_head(self) -> Iterator[Item]:
+        head = set(self._head.values())
+        return (one for one in self.parts.thread(self.thread).store if one.id not in head)
+
+    def _open_calls(self) -> defaultdict[int, set[str | None]]:
+        """Return the groups of the calls that are left, by message."""
+        found: defaultdict[int, set[str | None]] = defaultdict(set)
+        for item in self._behind_head():
+            if item.kind is Kind.TOOL_CALL and item.id in self._place:
+                found[self._place[item.id][0]].add(item.group)
+        return found
 
     def _message(self, number: int, blocks: dict[int, Block]) -> M:
         seen = self._seen[number]

@@ -7,6 +7,7 @@ than the others; OpenAI-style messages are turned into it and back.
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -22,6 +23,9 @@ Message: TypeAlias = Mapping[str, Any]
 
 MEDIA = frozenset({"image", "document", "image_url", "input_image"})
 THINKING = frozenset({"thinking", "redacted_thinking"})
+
+EMPTY = "[empty]"
+"""Stands for an output, or a shorter form, that holds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ def _read(message: Mapping[str, Any]) -> Iterator[Piece]:
             "tool_use_id": message.get("tool_call_id"),
             "content": content,
         }
-        yield _piece(block, role)
+        yield _piece(_cleaned(block), role)
         return
     if role not in ("user", "assistant", "system", "developer"):
         raise AdapterError(
@@ -90,15 +94,25 @@ def _blocks(content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, str):
         yield {"type": "text", "text": content}
         return
-    if not isinstance(content, Iterable):
+    if not isinstance(content, Iterable) or isinstance(content, Mapping):
         raise AdapterError(f"expected text or a list of blocks, found {str(content)[:80]!r}")
     for block in content:
         if isinstance(block, str):
             yield {"type": "text", "text": block}
         elif isinstance(block, Mapping):
-            yield {key: one for key, one in block.items() if key != "cache_control"}
+            yield _cleaned(block)
         else:
             raise AdapterError(f"expected a content block, found {str(block)[:80]!r}")
+
+
+def _cleaned(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a block, and what is inside a tool result, without cache marks and empty texts."""
+    found = {key: one for key, one in block.items() if key != "cache_control"}
+    content = found.get("content")
+    if found.get("type") == "tool_result" and isinstance(content, list):
+        inner = [_cleaned(one) if isinstance(one, Mapping) else one for one in content]
+        found["content"] = [one for one in inner if not (isinstance(one, dict) and _is_empty(one))]
+    return found
 
 
 def _piece(block: dict[str, Any], role: str) -> Piece:
@@ -162,6 +176,26 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def sendable(value: Any) -> Any:
+    """Return a JSON value as UTF-8 can hold it: a surrogate that stands alone becomes U+FFFD.
+
+    What needs no change is returned as it is.
+    """
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        found = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value if found == value else found
+    if isinstance(value, Mapping):
+        pairs = {sendable(key): sendable(one) for key, one in value.items()}
+        is_same = all(key in pairs and pairs[key] is one for key, one in value.items())
+        return value if is_same else pairs
+    if isinstance(value, list | tuple):
+        ones = [sendable(one) for one in value]
+        return value if all(map(operator.is_, ones, value)) else ones
+    return value
+
+
 def _is_empty(block: Block) -> bool:
     return block.get("type") == "text" and not str(block.get("text") or "").strip()
 
@@ -170,10 +204,10 @@ def _is_empty(block: Block) -> bool:
 
 
 def as_sent(block: Block) -> Block:
-    """Return a block as a provider takes it."""
-    if block.get("type") != "artifact":
-        return block
-    return {"type": "text", "text": text_of(block)}
+    """Return a block as a provider takes it; a text that is empty would be refused."""
+    if block.get("type") == "artifact":
+        block = {"type": "text", "text": text_of(block)}
+    return {"type": "text", "text": EMPTY} if _is_empty(block) else block
 
 
 def text_of(block: Block) -> str:

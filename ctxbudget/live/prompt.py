@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from ctxbudget.core.errors import ConfigError
 from ctxbudget.live import checking
-from ctxbudget.live.pieces import Block, compact_json, text_of
+from ctxbudget.live.pieces import Block, compact_json, media_of, sendable, text_of
 
 Lifetime: TypeAlias = Literal["5m", "1h"]
 """Of a cache entry."""
@@ -23,6 +24,14 @@ class CacheMarks:
 
     head: Lifetime = "1h"
     rest: Lifetime = "5m"
+
+    def __post_init__(self) -> None:
+        if (self.head, self.rest) == ("5m", "1h"):
+            raise ConfigError(
+                "cache marks of 5m for the head cannot stand ahead of 1h for the rest; set the "
+                "head to 1h too",
+                location=("marks",),
+            )
 
 
 DEFAULT_MARKS = CacheMarks()
@@ -63,8 +72,8 @@ class Prompt:
 
         At most four cache marks stand at the boundaries of the layers.
         """
-        tools, system = list(self.tools), list(self.system)
-        messages = list(self.messages)
+        tools, system = list(map(sendable, self.tools)), list(map(sendable, self.system))
+        messages = [_with_anthropic_images(sendable(message)) for message in self.messages]
         if self.marks is not None:
             head = system or tools  # a mark on the system prompt covers the tools ahead of it
             if head and self.marks_head:
@@ -112,6 +121,26 @@ class Prompt:
         return "\n\n".join(f"{role}: {text_of(block)}" for role, block in parts)
 
 
+def _with_anthropic_images(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a message in which images that came OpenAI-style are in Anthropic's shape."""
+    if not any(block.get("type") == "image_url" for block in message["content"]):
+        return message
+    return {**message, "content": [_anthropic_image(block) for block in message["content"]]}
+
+
+def _anthropic_image(block: Block) -> Block:
+    given = block.get("image_url")
+    url = given.get("url") if isinstance(given, Mapping) else given
+    if block.get("type") != "image_url" or not isinstance(url, str):
+        return block
+    media_type, is_base64, content = url.removeprefix("data:").partition(";base64,")
+    if url.startswith("data:") and is_base64:
+        source = {"type": "base64", "media_type": media_type, "data": content}
+    else:
+        source = {"type": "url", "url": url}
+    return {"type": "image", "source": source}
+
+
 def _marked(block: Block, lifetime: Lifetime) -> Block:
     return {**block, "cache_control": {"type": "ephemeral", "ttl": lifetime}}
 
@@ -150,7 +179,12 @@ def _openai_user(blocks: Sequence[Block]) -> list[dict[str, Any]]:
         for block in blocks
         if block.get("type") == "tool_result"
     ]
-    parts = [_openai_part(block) for block in blocks if block.get("type") != "tool_result"]
+    shown = [
+        part
+        for block in blocks  # a tool's message takes texts alone
+        for part in (media_of(block) if block.get("type") == "tool_result" else [block])
+    ]
+    parts = [_openai_part(block) for block in shown]
     if parts:
         only_text = all(part.get("type") == "text" for part in parts)
         content: Any = "\n\n".join(part["text"] for part in parts) if only_text else parts

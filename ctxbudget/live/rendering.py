@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, TypeAlias
 
 from ctxbudget.core.store import Store
@@ -69,12 +68,12 @@ class Rendering:
         changed, patched = store.take_changes()
         if self._is_new:
             changed, patched, self._is_new = (0, 0), (), False
+        self.fresh_from = len(self.messages)
         for name in patched:
             slot = self._patch(store, name)
             if slot is not None and (changed is None or slot < changed):
                 changed = slot
         if changed is None:
-            self.fresh_from = len(self.messages)
             return
         if changed[0] <= SYSTEM_PART:
             self._render_head(store)
@@ -85,7 +84,7 @@ class Rendering:
         else:
             self.messages.clear()
             self._where.clear()
-        self.fresh_from = max(0, len(self.messages) - 1)
+        self.fresh_from = min(self.fresh_from, len(self.messages))
         self._render(store.entries(start))
 
     def _patch(self, store: Store, name: str) -> Slot | None:
@@ -100,6 +99,7 @@ class Rendering:
         content = list(old["content"])
         content[index] = as_sent(self._block(entry))
         self.messages[number] = {**old, "content": content}
+        self.fresh_from = min(self.fresh_from, number)
         return None
 
     def _render_head(self, store: Store) -> None:
@@ -119,20 +119,14 @@ class Rendering:
             self._marks.pop()
 
     def _render(self, entries: Iterable[Entry]) -> None:
-        calls: list[Entry] = []
-        for is_model, run in groupby(entries, key=_is_model):
-            if not is_model:
-                self._say("user", self._users_side(list(run), calls))
-                calls = []
-                continue
-            said = list(run)
-            if not self.messages:
-                self._say("user", [(None, {"type": "text", "text": CONTINUED})])
-            self._marks.append(_Mark(said[0].slot, len(self.messages)))
-            self._say("assistant", [(entry.item.id, self._block(entry)) for entry in said])
+        for said, heard in _turns(entries):
+            if said:
+                if not self.messages:
+                    self._say("user", [(None, {"type": "text", "text": CONTINUED})])
+                self._marks.append(_Mark(said[0].slot, len(self.messages)))
+                self._say("assistant", [(one.item.id, as_sent(self._block(one))) for one in said])
             calls = [entry for entry in said if entry.item.kind is Kind.TOOL_CALL]
-        if calls:
-            self._say("user", self._users_side([], calls))
+            self._say("user", self._users_side(heard, calls))
 
     def _say(self, role: str, said: list[_Named]) -> None:
         if not said:
@@ -179,8 +173,33 @@ class Rendering:
         return _with_own_id(block, entry.item.group)
 
 
-def _is_model(entry: Entry) -> bool:
-    return entry.item.kind in ASSISTANT_KINDS
+def _turns(entries: Iterable[Entry]) -> Iterator[tuple[list[Entry], list[Entry]]]:
+    """Yield what the model said in one go, each with what the user's side said behind it."""
+    said: list[Entry] = []
+    heard: list[Entry] = []
+    for entry in entries:
+        if entry.item.kind not in ASSISTANT_KINDS:
+            heard.append(entry)
+            continue
+        if (said or heard) and not _is_one_answer(said, heard, entry):
+            yield said, heard
+            said, heard = [], []
+        said.append(entry)
+    yield said, heard
+
+
+def _is_one_answer(said: list[Entry], heard: list[Entry], entry: Entry) -> bool:
+    """Return True if what the model says next goes on with what it said last.
+
+    An open call was sent with a placeholder, so what a later call brought stands behind that.
+    Instructions that a call brought in while the model was still speaking do not interrupt it.
+    """
+    has_calls = any(one.item.kind is Kind.TOOL_CALL for one in said)
+    is_same_call = bool(said) and said[-1].arrived_call == entry.arrived_call
+    if not heard:
+        return is_same_call or not has_calls
+    is_brought_in = all(one.item.kind is Kind.SYSTEM for one in heard)
+    return has_calls and is_same_call and is_brought_in
 
 
 def _with_own_id(block: Block, group: str | None) -> Block:
