@@ -81,7 +81,7 @@ def rule(text: str) -> str:
         ("policy: no_such_module:f\n" + FLOW, "1: policy: 'no_such_module:f' cannot be loaded: No modu"),
         (rule("select: {layer: transint}"), "4: policy.rules[0].select.layer: expected one of "
          f"{LAYERS}, found 'transint'"),
-        (rule("select: {kind: tool}"), "4: policy.rules[0].select.kind: expected one of system, user, "
+        (rule("select: {kind: tool}"), "4: policy.rules[0].select.kind: expected one of tools, system, user, "
          "assistant, thinking, tool_call, tool_result, artifact, summary, note, found 'tool'"),
         (rule("when: {min_items: $keep}"), "4: policy.rules[0].when.min_items: '$keep' names no param;"
          " known are: none"),

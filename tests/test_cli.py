@@ -420,14 +420,6 @@ def test_a_journal_takes_the_place_of_a_journal_or_of_nothing(
     assert journal.read_bytes() != before
 
 
-def test_a_journal_is_readable_by_whom_files_here_are(
-    ctxbudget: Command, flow: Path, tmp_path: Path
-) -> None:
-    journal = tmp_path / "run.jsonl"
-    assert ctxbudget("simulate", flow, "--journal", journal).code == 0
-    assert journal.stat().st_mode == flow.stat().st_mode
-
-
 # ---- the other commands
 
 

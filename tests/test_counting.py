@@ -277,7 +277,7 @@ def test_counter_by_name(name: str, is_estimate: bool) -> None:
 
 
 def test_unknown_counter_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'cl100k_base'.*chars, o200k_base"):
+    with pytest.raises(ConfigError, match=r"'cl100k_base'.*chars, heuristic, o200k_base"):
         counter("cl100k_base")
 
 

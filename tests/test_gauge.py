@@ -158,6 +158,16 @@ def test_what_leaves_before_the_answer_takes_its_share_of_the_drift_with_it(
         assert gauge.drift_tokens == drift
 
 
+def test_what_came_between_a_call_and_its_answer_is_not_covered_by_that() -> None:
+    gauge = reported(1_000, A, REST)
+    gauge.sent(1_000)
+    gauge.came(SINCE)
+    gauge.answered(1_100)
+    assert amounts(gauge) == (100, 5)
+    gauge.went(SINCE)
+    assert amounts(gauge) == (100, 0)
+
+
 def test_what_came_and_went_before_the_answer_takes_nothing_with_it() -> None:
     gauge = reported(1_000, A, REST)
     gauge.sent(1_000)

@@ -489,7 +489,10 @@ class Whatever(RuleBasedStateMachine):
         store = self.bench.store
         left = [n for n in store.shelf if n not in store or store[n].form is not Form.WHOLE]
         if left:
-            self.bench.restore(left[pick % len(left)])
+            name = left[pick % len(left)]
+            self.bench.restore(name)
+            if self.first_after_sent is None:  # it comes to the end where its place is taken
+                self.first_after_sent = store[name].kind
 
     @invariant()
     def it_is_right(self) -> None:
