@@ -132,6 +132,11 @@ def test_what_is_not_there_cannot_be_taken_back_and_is_passed_over() -> None:
         world.withdraw("a", thread="x")
 
 
+def test_what_the_host_names_twice_is_taken_back_once() -> None:
+    world = World(NONE).add("a", 10, error_tokens=3).add("b", 5, error_tokens=3).withdraw("a", "a")
+    assert (world.prompt(), world.occupancy) == ({"b": 5}, 8)
+
+
 def test_the_host_takes_back_from_one_thread_only_and_what_is_pinned_too() -> None:
     world = World(NONE).add("p", 5, pinned=True, layer=Layer.PERMANENT).start("a").agent("a", "x")
     world.withdraw("p", thread="x")

@@ -43,5 +43,7 @@ def test_the_example_with_a_provider_runs_against_a_real_server() -> None:
         return [{"type": "text", "text": "Next."}, call]
 
     with MessagesServer(window_tokens=20_000, script=script) as server:
-        printed = output_of("with_anthropic", ANTHROPIC_API_KEY="test", ANTHROPIC_BASE_URL=server.url)
+        printed = output_of(
+            "with_anthropic", ANTHROPIC_API_KEY="test", ANTHROPIC_BASE_URL=server.url
+        )
     assert printed == (EXAMPLES / "with_anthropic.txt").read_text(encoding="utf-8")

@@ -195,6 +195,14 @@ def test_dropping_goes_on_while_the_margin_that_comes_back_takes_the_gain(
     assert all(one.rule == "fit" for one in world.pruned)
 
 
+def test_dropping_goes_on_where_it_does_not_gain_at_first() -> None:
+    world = World(RulePolicy(name="none", rules=()), window=LIMIT)
+    for name in "abcdef":  # each 1,000 tokens, or 500 as reported, or 1,500 at the most
+        world.add(name, 1_000, "artifact", error_tokens=500)
+    world.call().answered(3_000).reject(limit_tokens=2_400)
+    assert (" ".join(world.prompt()), world.occupancy) == ("e f", 2_000)
+
+
 @pytest.mark.parametrize("kind", ["assistant", "tool_result", "artifact"])
 def test_what_gains_nothing_is_not_tried_for_ever(kind: str) -> None:
     empty = [item(name, 0, kind=Kind(kind), ready=True) for name in "xyz"]

@@ -155,7 +155,17 @@ def test_what_leaves_before_the_answer_takes_its_share_of_the_drift_with_it(
         gauge.went(one)
     for _ in range(2):  # a second answer to the same call says the same
         gauge.answered(by_provider)
-        assert gauge.drift_tokens == drift
+        assert amounts(gauge) == (drift, 9 if left == [A] else 0)  # as if it had left after it
+
+
+def test_the_error_of_what_left_before_the_first_answer_comes_back() -> None:
+    gauge = Gauge()
+    gauge.came(A)
+    gauge.came(REST)
+    gauge.sent(1_000)
+    gauge.went(A)
+    gauge.answered(1_020)
+    assert amounts(gauge) == (14, 9)  # as if it had left after the answer
 
 
 def test_what_came_between_a_call_and_its_answer_is_not_covered_by_that() -> None:
@@ -175,6 +185,15 @@ def test_what_came_and_went_before_the_answer_takes_nothing_with_it() -> None:
     gauge.went(SINCE)
     gauge.answered(1_100)
     assert amounts(gauge) == (100, 0)
+
+
+def test_an_answer_about_a_prompt_from_before_a_count_does_not_cover_what_came_since() -> None:
+    gauge = reported(1_030, A, REST)
+    gauge.sent(1_000)
+    gauge.came(SINCE)
+    gauge.counted(1_200, 1_100)
+    gauge.answered(1_030)
+    assert amounts(gauge) == (30, 5)
 
 
 @given(

@@ -162,6 +162,11 @@ def test_asking_again_for_one_item_forgets_nothing_of_the_others() -> None:
     assert {"s", "t"} & set(use(world, "read", "two").prompt()) == {"s"}
 
 
+def test_what_was_asked_for_again_while_it_stood_there_leaves_with_its_phase() -> None:
+    world = World(NONE).start("a").register("skill", 9).activate("skill").activate("skill")
+    assert world.end("a").prompt() == {}
+
+
 def test_a_thread_of_the_same_name_takes_in_again_after_it_has_closed() -> None:
     world = World(NONE).start("a").register("skill", 9, "read")
     for _ in range(2):

@@ -33,6 +33,7 @@ from ctxbudget.core.events import (
     RestoreAsked,
     Restored,
     UndoAsked,
+    Withdrawn,
 )
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Form, Kind, Layer, Trigger
@@ -203,10 +204,13 @@ class Chance:
     """Of each call, in percent of what we counted."""
     errors: tuple[int, ...]
     """Of each item, in percent of its tokens."""
+    late: tuple[bool, ...]
+    """Of each report, whether something else is asked for before it comes."""
 
     def weave(self, engine: Engine, facts: Iterator[Fact]) -> Iterator[Fact]:
         """Yield a workflow's facts, and between them what else happens."""
         wishes, reports, errors = cycle(self.wishes), cycle(self.reports), cycle(self.errors)
+        late = cycle(self.late)
         for fact in facts:
             if isinstance(fact, ItemAdded):
                 error = fact.item.tokens * next(errors) // 100
@@ -214,6 +218,8 @@ class Chance:
             yield fact
             if isinstance(fact, CallStarted) and (percent := next(reports)) is not None:
                 tokens = engine.state.threads[fact.thread].store.tokens * percent // 100
+                if next(late) and (wish := next(wishes)) is not None:
+                    yield from asked(wish, engine, fact.at)
                 yield CallAnswered(at=fact.at, thread=fact.thread, uncached_tokens=tokens)
             if (wish := next(wishes)) is not None:
                 yield from asked(wish, engine, fact.at)
@@ -223,20 +229,23 @@ def asked(wish: Wish, engine: Engine, at: float) -> Iterator[Fact]:
     """Yield the fact that a wish makes, if there is anything to wish for."""
     threads = engine.state.threads
     name = sorted(threads)[wish.number % len(threads)]
-    store, plans = threads[name].store, sorted(threads[name].plans)
+    store, plans, main = threads[name].store, sorted(threads[name].plans), engine.state.main
     if wish.what == "count":
         yield PromptCounted(at=at, thread=name, tokens=store.tokens * (50 + 7 * wish.number) // 100)
-    elif wish.what == "restore" and store.shelf:
-        item = sorted(store.shelf)[wish.number % len(store.shelf)]
+    elif wish.what == "restore" and (shelf := sorted({*store.shelf, *main.store.shelf})):
+        item = shelf[wish.number % len(shelf)]
         yield RestoreAsked(at=at, thread=name, item=item, pin=wish.pin)
     elif wish.what == "undo" and plans:
         plan = None if wish.pin else plans[wish.number % len(plans)]
         yield UndoAsked(at=at, thread=name, plan=plan)
+    elif wish.what == "withdraw" and (there := [item.id for item in store]):
+        turn = store.leaving_with(there[wish.number % len(there)])
+        yield Withdrawn(at=at, thread=name, items=tuple(one.item.id for one in turn))
 
 
 wishes = st.builds(
     Wish,
-    what=st.sampled_from(["restore", "undo", "undo", "count"]),
+    what=st.sampled_from(["restore", "restore", "undo", "undo", "count", "withdraw"]),
     number=st.integers(0, 20),
     pin=st.booleans(),
 )
@@ -245,6 +254,7 @@ chances = st.builds(
     wishes=st.lists(wishes | st.none() | wishes, min_size=3, max_size=8).map(tuple),
     reports=st.lists(st.none() | st.integers(50, 200), min_size=1, max_size=5).map(tuple),
     errors=st.lists(st.integers(0, 50), min_size=1, max_size=5).map(tuple),
+    late=st.lists(st.booleans(), min_size=1, max_size=4).map(tuple),
 )
 
 
@@ -266,6 +276,8 @@ class Witness:
         if isinstance(event, Restored):
             self.pinned[event.thread].difference_update(event.removed)
             self.pinned[event.thread] |= {item.id for item in event.items if item.pinned}
+            back = self.engine.state.threads[event.thread]
+            assert back.occupancy_tokens <= back.scale.hard_limit_tokens
         if isinstance(event, CallSent):
             thread = self.engine.state.threads[event.thread]
             assert thread.occupancy_tokens <= thread.scale.hard_limit_tokens
@@ -280,6 +292,9 @@ class Witness:
         state = self.engine.state
         for name, thread in state.threads.items():
             self._check_store(name, thread.store)
+            errors = sum(item.error_tokens for item in thread.store)
+            assert 0 <= thread.gauge.margin_tokens <= errors
+            assert thread.occupancy_tokens >= 0
         ledger = state.ledger
         held = sum(ledger.granted.values()) + ledger.pool_tokens
         held += ledger.reserve_tokens + ledger.buffer_tokens + ledger.headroom_tokens
@@ -316,6 +331,11 @@ class Witness:
         for members in groups.values():
             gone = members - ids
             assert not gone or gone == members
+        called: set[str | None] = {None}
+        for item in store:
+            if item.kind is Kind.TOOL_CALL:
+                called.add(item.group)
+            assert item.kind is not Kind.TOOL_RESULT or item.group in called
 
 
 def run(setup: RunSetup, chance: Chance) -> str:

@@ -95,6 +95,16 @@ def test_a_call_goes_before_its_result_where_its_own_place_is_taken(asked: str) 
     assert {one.id for one in last(world).items} == {"t call", "t result"}
 
 
+def test_a_result_whose_call_has_moved_comes_back_behind_it() -> None:
+    clear = {"on": "cache_cold", "do": "clear", "select": {"kind": "tool_result"}}
+    stub = {"on": "rejected", "do": "stub", "by": "all", "select": {"kind": "tool_call"}}
+    world = World(rules(stub, clear), cache=Cache(min_tokens=0)).turn("t").call().reject()
+    world.restore("t result").call().wait(1_000).call()
+    assert [*world.prompt().items()] == [("~stub1", 5), ("t call", 160), ("t result", 10)]
+    world.restore("t result")
+    assert [*world.prompt().items()] == [("~stub1", 5), ("t call", 160), ("t result", 840)]
+
+
 def test_other_groups_go_to_their_own_places_and_ends() -> None:
     world = World(STUB).turn("1").turn("2").add("x", 7, "artifact").call().reject()
     assert [*world.restore("2 result").prompt()] == ["~stub1", "2 call", "2 result", "x"]
@@ -160,9 +170,15 @@ def test_a_policy_that_snips_what_has_just_come_back_breaks_its_contract() -> No
 def test_an_agent_gets_the_whole_group_from_the_shelf_where_it_was_found(asked: str) -> None:
     world = three_turns(DROP).start("a").agent("a", "x").add("own", 5, "assistant", thread="x")
     world.restore(asked, thread="x")
-    assert world.prompt("x") == {"own": 5, "2 call": 160, "2 result": 840}
+    assert [*world.prompt("x")] == ["own", "2 call", "2 result"]
     assert {one.id for one in last(world).items} == {"2 call", "2 result"}
     assert world.prompt() == {"goal": 10}
+
+
+def test_an_agent_gets_the_call_too_where_it_still_stands_in_the_main_prompt() -> None:
+    world = three_turns(CLEAR).start("a").agent("a", "x").restore("2 result", thread="x")
+    assert [*world.prompt("x").items()] == [("2 call", 160), ("2 result", 840)]
+    assert world.prompt()["2 result"] == 10
 
 
 def test_an_agents_own_shelf_goes_before_that_of_the_main_thread() -> None:
@@ -187,6 +203,10 @@ def test_an_agent_may_have_what_left_the_main_prompt_at_the_end_of_its_own() -> 
         (lambda w: w.restore("goal"), "'goal' is in the prompt as a whole"),
         (lambda w: w.add("new", 1).restore("new"), "'new' is in the prompt as a whole"),
         (lambda w: w.restore("1 result").restore("1 result"), "'1 result' is in the prompt as a"),
+        (
+            lambda w: w.restore("1 result", pin=True).restore("1 result"),
+            "'1 result' is in the prompt as a whole",
+        ),
         (lambda w: w.restore("1 resul"), "'1 resul' never left a prompt; did you mean '1 result'"),
         (lambda w: w.restore("zzz"), "'zzz' never left a prompt; known are: 1 result"),
         (lambda w: w.restore("1 result", thread="x"), "thread 'x' is not open"),
@@ -348,6 +368,50 @@ def test_a_result_that_cannot_leave_is_cleared_for_what_comes_back() -> None:
     world = stuck(200).restore("big")
     assert world.prompt() == {"big": 6_000, "p": 3_800, "c": 100, "r": 10}
     assert [(one.do.value, one.items) for one in world.pruned[1:]] == [("clear", ("r",))]
+
+
+def test_another_result_of_the_same_call_is_cleared_for_what_comes_back() -> None:
+    world = World(CLEAR, window=6_200).add("c", 100, "tool_call", group="g")
+    world.add("r1", 1_000, "tool_result", group="g").call().reject()
+    world.add("r2", 5_500, "tool_result", group="g").call().restore("r1")
+    assert world.prompt() == {"c": 100, "r1": 1_000, "r2": 10}
+
+
+@pytest.mark.parametrize(
+    ("big", "other", "by_provider", "fits"),
+    [
+        (6_000, 4_000, 9_000, True),  # 4,000 more than counted, of which 800 are for p
+        (8_200, 4_000, 9_000, True),
+        (8_201, 4_000, 9_000, False),
+        (9_909, 100, 100, True),  # 1,000 less than counted, 909 of them for p
+        (9_910, 100, 100, False),
+    ],
+)
+def test_what_leaves_takes_its_share_of_the_drift_along(
+    big: int, other: int, by_provider: int, fits: bool
+) -> None:
+    policy = on_rejection("drop", select={"kind": "artifact"})
+    world = World(policy, window=10_000).add("big", big, "artifact").call().reject()
+    world.add("p", 1_000, "system", pinned=True).add("x", other, "assistant")
+    world.call().answered(by_provider)
+    if not fits:
+        cannot(world, "big")
+        return
+    assert world.restore("big").prompt() == {"big": big, "p": 1_000}
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(800, True), (799, False)])
+def test_the_error_bound_that_a_stand_in_leaves_behind_needs_room_too(
+    limit: int, fits: bool
+) -> None:
+    world = World(CLEAR, window=900).add("p", 500, "system", pinned=True, error_tokens=100)
+    world.sizes[Do.CLEAR, "r"], world.errors[Do.CLEAR, "r"] = 100, 50
+    world.add("r", 250, "tool_result").call().reject().call().answered(600)
+    world.reject(limit_tokens=limit)
+    if not fits:
+        assert cannot(world, "r") == (800, 799)
+        return
+    assert world.restore("r").occupancy == 800  # of what was reported 50 may have been p's
 
 
 def test_what_makes_room_is_judged_with_what_came_back() -> None:

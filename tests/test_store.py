@@ -259,6 +259,8 @@ def test_what_is_put_back_behind_a_newer_copy_is_superseded_and_else_it_is_not()
     store.replace(["a", "b"], None)
     store.put_back(old)
     assert (old.item.superseded, store["a"].superseded) == (True, False)
+    store.put_back(new)
+    assert (store["a"].superseded, store["b"].superseded) == (True, False)
 
 
 def test_what_is_put_back_may_be_pinned() -> None:
@@ -616,6 +618,10 @@ class AgainstPlainLists(RuleBasedStateMachine):
             self.put(Held(item, old.arrived, self.calls, self.calls, old.place))
         else:
             self.end_of(Held(item, self.calls, self.calls, self.calls))
+        if item.source is not None and is_newest:
+            for held in self.prompt():
+                if held.item.source == item.source and held.item.id != name:
+                    held.item = replace(held.item, superseded=True)
 
     @rule()
     def read(self) -> None:

@@ -13,7 +13,7 @@ from ctxbudget.core.policy import Moment, Policy
 from ctxbudget.core.returning import Return
 from ctxbudget.core.run_state import RunState
 from ctxbudget.core.thread import Thread
-from ctxbudget.core.types import MAIN, Do, Item, Kind, Level, Plan, Trigger
+from ctxbudget.core.types import MAIN, Do, Item, Level, Plan, Trigger
 
 Steps: TypeAlias = Generator[Decision | Effect, Answered | None, None]
 """What handling a fact yields: decisions to record, effects to answer."""
@@ -94,8 +94,7 @@ class Deciding:
         if thread.occupancy_tokens <= room:
             return
         wanted = f"{gained:,} tokens are to come back, but with them "
-        staying = _staying(thread, back)
-        least = sum(item.tokens for item in staying) + thread.gauge.drift_tokens
+        least, staying = yield from thread.least(back.ids, at)
         if least > room:
             raise _too_large(thread, staying, least + gained, wanted)
         plans = fit.plans(thread, room, back.ids)
@@ -159,18 +158,6 @@ class Deciding:
         change = state.ledger.draw(state.phase, lack, level)
         if change is not None:
             yield state.allocated(at, state.phase, change)
-
-
-def _staying(thread: Thread, back: Return) -> list[Item]:
-    """Return what could not give way to what is to come back; results could be cleared."""
-    store = thread.store
-    return [
-        entry.item
-        for entry in store.entries()
-        if entry.item.untouchable
-        or any(name in back.ids for name in store.group_of(entry.item.id))
-        or (entry.item.kind is not Kind.TOOL_RESULT and not store.leaving_with(entry.item.id))
-    ]
 
 
 def _too_large(

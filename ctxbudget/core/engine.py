@@ -317,7 +317,7 @@ class Engine:
 
     def _withdrawn(self, fact: Withdrawn) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
-        thread.withdraw(tuple(name for name in fact.items if name in thread.store))
+        thread.withdraw(tuple(name for name in dict.fromkeys(fact.items) if name in thread.store))
         yield from self._deciding.judge(thread, fact.at)
 
     def _registered(self, fact: Registered) -> Steps:
@@ -327,7 +327,8 @@ class Engine:
     def _activated(self, fact: Activated) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         item = self.state.shelf.find(fact.item, fact.at)
-        self.state.shelf.forget(thread.name, item.id)
+        if item.id not in thread.store:
+            self.state.shelf.forget(thread.name, item.id)
         yield from self._inject(item, thread, "asked for", fact.at)
 
     def _inject(self, item: Item, thread: Thread, by: str, at: float) -> Steps:
@@ -422,6 +423,7 @@ class Engine:
         self._learn_limit(thread, fact)
         yield from self._deciding.fire(Trigger.REJECTED, thread, fact.at)
         yield from self._deciding.fit(thread, fact.at)
+        yield from self._deciding.judge(thread, fact.at)
 
     def _learn_limit(self, thread: Thread, fact: Rejected) -> None:
         """Take the provider's numbers for true; without any, ask for less than what was sent."""
@@ -444,13 +446,6 @@ class Engine:
     def _restore_asked(self, fact: RestoreAsked) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         back = return_of_item(thread, fact.item, self.state.main)
-        bound = [one.item.id for one in back.entries if one.item.kind is Kind.THINKING]
-        if bound and self.state.start.strips_thinking:
-            raise SourceError(
-                f"item {bound[0]!r} is thinking, which is bound to what stood before it and cannot "
-                "come back; restore another item",
-                at=fact.at,
-            )
         yield from self._bring_back(thread, back, fact.at, pin=fact.pin)
 
     def _undo_asked(self, fact: UndoAsked) -> Steps:

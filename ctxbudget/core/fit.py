@@ -87,12 +87,13 @@ def plans(
     target = hard_limit_tokens - room_tokens(thread, hard_limit_tokens)
     for step in STEPS:
         while (occupancy := thread.occupancy_tokens) > hard_limit_tokens:
+            there = len(thread.store)
             operations = tuple(_operations(thread, step, occupancy - target, keep))
             if operations:
                 yield Plan(
                     rule=RULE, reason=step.reason, operations=operations, until_tokens=target
                 )
-            if step.do is not Do.DROP or thread.occupancy_tokens >= occupancy:
+            if step.do is not Do.DROP or len(thread.store) == there:
                 break  # dropping may gain less than it takes out, where counts are uncertain
 
 

@@ -12,21 +12,45 @@ class Gauge:
     """Anchors a thread's counted tokens on what the provider last reported.
 
     What stood in the prompt then is known exactly as a whole, so only what came or went since is
-    uncertain. All amounts are kept up as items come and go; each step is O(1), but for a report, which
-    costs what came since the last one.
+    uncertain. Both amounts follow from sums over what is there and what left, so the order in
+    which items come and go does not matter; each step is O(1), but for a report, which costs what
+    came since the last one.
     """
 
-    drift_tokens: int = 0
-    """What the provider reported beyond what we had counted; negative if we count too much."""
-    margin_tokens: int = 0
-    """Sum of the error bounds of what came or went since; no more than those of what is there."""
     _error_tokens: int = 0
+    """Error bounds of all that is there."""
+    _reported_drift: int = 0
+    _reported_tokens: int = 0
+    """What we had counted of the prompt that the report is about."""
     _covered_tokens: int = 0
+    """Of that, what is still there; with its error bounds, and those of what is not."""
+    _covered_error: int = 0
+    _gone_error: int = 0
     _since_report: set[tuple[str, int]] = field(default_factory=set)
     _since_sent: set[tuple[str, int]] = field(default_factory=set)
+    _since_sent_error: int = 0
     _sent_tokens: int = 0
-    _sent_margin: int = 0
     _left_since_sent: int = 0
+    _left_since_sent_error: int = 0
+
+    @property
+    def drift_tokens(self) -> int:
+        """What the provider counts beyond our count; negative if we count too much.
+
+        It is spread evenly over what the report covered, rounded up to a token.
+        """
+        if not self._reported_tokens:
+            return self._reported_drift
+        return -(-self._reported_drift * self._covered_tokens // self._reported_tokens)
+
+    @property
+    def margin_tokens(self) -> int:
+        """Error bounds of what came since the report, and of what went although it was part of it.
+
+        Of those only the sum was certain; but what is left of them errs by its own bounds at most.
+        """
+        since = self._error_tokens - self._covered_error
+        return since + min(self._gone_error, self._covered_error)
 
     @property
     def extra_tokens(self) -> int:
@@ -38,48 +62,44 @@ class Gauge:
         name = (item.id, item.version)
         self._since_report.add(name)
         self._since_sent.add(name)
+        self._since_sent_error += item.error_tokens
         self._error_tokens += item.error_tokens
-        self.margin_tokens += item.error_tokens
 
     def went(self, item: Item) -> None:
-        """Take in that an item left.
-
-        The drift is spread evenly over what the report covered. Of an item that was part of it
-        only the sum was certain, so its own error comes back; of another one it goes.
-        """
+        """Take in that an item left."""
         name = (item.id, item.version)
         self._error_tokens -= item.error_tokens
         if name in self._since_sent:
             self._since_sent.discard(name)
+            self._since_sent_error -= item.error_tokens
         else:
             self._left_since_sent += item.tokens
+            self._left_since_sent_error += item.error_tokens
         if name in self._since_report:
             self._since_report.discard(name)
-            self.margin_tokens -= item.error_tokens
-        elif self._covered_tokens:
-            self.drift_tokens -= self.drift_tokens * item.tokens // self._covered_tokens
-            self._covered_tokens = max(0, self._covered_tokens - item.tokens)
-            self.margin_tokens += item.error_tokens
-        self.margin_tokens = min(max(0, self.margin_tokens), self._error_tokens)
+        else:
+            self._covered_tokens -= item.tokens
+            self._covered_error -= item.error_tokens
+            self._gone_error += item.error_tokens
 
     def sent(self, counted_tokens: int) -> None:
         """Remember a prompt as it was sent: the report to come is about it."""
-        self._sent_tokens, self._sent_margin = counted_tokens, self.margin_tokens
-        self._left_since_sent = 0
+        self._sent_tokens = counted_tokens
+        self._left_since_sent = self._left_since_sent_error = self._since_sent_error = 0
         self._since_sent.clear()
 
     def answered(self, reported_tokens: int) -> None:
         """Anchor on the provider's count of the prompt that was sent last."""
-        drift = reported_tokens - self._sent_tokens
-        staying = max(0, self._sent_tokens - self._left_since_sent)
-        self.drift_tokens = drift * staying // self._sent_tokens if self._sent_tokens else drift
-        self.margin_tokens = max(0, self.margin_tokens - self._sent_margin)
-        self._covered_tokens, self._sent_margin = staying, 0
+        self._reported_drift = reported_tokens - self._sent_tokens
+        self._reported_tokens = self._sent_tokens
+        self._covered_tokens = self._sent_tokens - self._left_since_sent
+        self._covered_error = self._error_tokens - self._since_sent_error
+        self._gone_error = self._left_since_sent_error
         self._since_report = set(self._since_sent)
 
     def counted(self, reported_tokens: int, counted_tokens: int) -> None:
         """Anchor on the provider's count of the prompt as it stands."""
-        self.drift_tokens = reported_tokens - counted_tokens
-        self.margin_tokens = self._sent_margin = 0
-        self._covered_tokens = counted_tokens
+        self._reported_drift = reported_tokens - counted_tokens
+        self._reported_tokens = self._covered_tokens = counted_tokens
+        self._covered_error, self._gone_error = self._error_tokens, 0
         self._since_report.clear()

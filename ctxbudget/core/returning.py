@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from ctxbudget.core.errors import SourceError, near_misses
+from ctxbudget.core.store import Store
 from ctxbudget.core.thread import Done, Thread
-from ctxbudget.core.types import Item
+from ctxbudget.core.types import Item, Kind
 from ctxbudget.core.watch import Entry, Slot
 
 NO_PLACE: Slot = (-1, -1)
@@ -40,32 +42,41 @@ def return_of_item(thread: Thread, item: str, elsewhere: Thread) -> Return:
     What another thread (`elsewhere`, the main one) has on its shelf comes to the end of the prompt.
 
     Raises:
-        SourceError: it is there already, or never left.
+        SourceError: it is there already, never left, or is thinking that is bound to its place.
     """
     store = thread.store
     is_own = item in store or item in store.shelf
-    shelf = store.shelf if is_own else elsewhere.store.shelf
+    source = store if is_own else elsewhere.store
+    shelf = source.shelf
     if item not in shelf and item not in store:
         known = [*store.shelf, *elsewhere.store.shelf]
         raise SourceError(f"item {item!r} never left a prompt; {near_misses(item, known)}")
-    if item in store and (item not in shelf or store[item] == shelf[item][0].item):
+    if item in store and (item not in shelf or store[item].version == shelf[item][0].item.version):
         raise SourceError(f"item {item!r} is in the prompt as a whole; there is nothing to restore")
     group = shelf[item][0].item.group
-    members = [item]
+    members = {item: None}
     if group is not None:
-        members += [
-            name
-            for name, left in shelf.items()
-            if name != item and left[0].item.group == group and name not in store
-        ]
-    entries = [shelf[name][0] for name in members]
+        left = (name for name, forms in shelf.items() if forms[0].item.group == group)
+        standing = (one.id for one in source if one.group == group)  # with what left
+        members |= dict.fromkeys(
+            name for name in (*left, *(() if is_own else standing)) if name not in store
+        )
+    entries = [_as_it_was(name, source) for name in members]
+    if thread.strips_thinking and any(one.item.kind is Kind.THINKING for one in entries):
+        raise SourceError(
+            f"item {item!r} is thinking, which is bound to what stood before it and cannot come "
+            "back; restore another item"
+        )
     if not is_own:
+        entries.sort(key=lambda entry: entry.slot)
         entries = [replace(entry, slot=NO_PLACE) for entry in entries]
     return _priced(thread, entries, [item] if item in store else [])
 
 
 def return_of_plan(thread: Thread, plan: int | None) -> tuple[int, Return]:
     """Return a plan's number (the latest's if none is given) and what reverses it.
+
+    Thinking that is bound to what stood before it stays away.
 
     Raises:
         SourceError: there is no such plan, or later ones took what it left.
@@ -90,7 +101,12 @@ def return_of_plan(thread: Thread, plan: int | None) -> tuple[int, Return]:
             removed.append(done.stand_in[0])
         entries.update((entry.item.id, entry) for entry in done.entries)
     removed = [name for name in removed if name in store]
-    return number, _priced(thread, list(entries.values()), removed)
+    coming = [
+        entry
+        for entry in entries.values()
+        if not (thread.strips_thinking and entry.item.kind is Kind.THINKING)
+    ]
+    return number, _priced(thread, coming, removed)
 
 
 def bring_back(thread: Thread, back: Return, *, pin: bool = False) -> tuple[Item, ...]:
@@ -107,6 +123,13 @@ def bring_back(thread: Thread, back: Return, *, pin: bool = False) -> tuple[Item
             moved.add(group)  # what comes after it in its group must stay behind it
         thread.gauge.came(thread.store[entry.item.id])
     return tuple(thread.store[entry.item.id] for entry in back.entries)
+
+
+def _as_it_was(name: str, store: Store) -> Entry:
+    """Return an item in its first form, at the last of its places."""
+    forms = store.shelf.get(name, [])
+    last = store.entry(name) if name in store else forms[-1]
+    return replace(last, item=forms[0].item) if forms else last
 
 
 def _still_stands(thread: Thread, done: Done, entries: dict[str, Entry]) -> bool:
@@ -134,7 +157,17 @@ def _priced(thread: Thread, entries: list[Entry], removed: list[str]) -> Return:
         entries=tuple(entries),
         removed=tuple(removed),
         gained_tokens=came - sum(entry.item.tokens for entry in leaving),
-        gained_error_tokens=sum(entry.item.error_tokens for entry in entries)
-        - sum(entry.item.error_tokens for entry in leaving),
+        gained_error_tokens=_gained_extra_tokens(thread, entries, leaving),
         rewritten_tokens=thread.cached_behind_tokens(min(slots)) if slots else 0,
     )
+
+
+def _gained_extra_tokens(thread: Thread, entries: list[Entry], leaving: list[Entry]) -> int:
+    """Return what drift and margin would gain; a token more where drift may be rounded up."""
+    gauge = deepcopy(thread.gauge)
+    for entry in leaving:
+        gauge.went(entry.item)
+    for entry in entries:
+        gauge.came(entry.item)
+    rounded = int(bool(leaving and (gauge.drift_tokens or thread.gauge.drift_tokens)))
+    return gauge.extra_tokens - thread.gauge.extra_tokens + rounded

@@ -133,7 +133,13 @@ class RunState:
 
     def open_thread(self, name: str, scale: Scale, calls: int) -> Thread:
         """Return a new, empty thread that is watched against its own budget."""
-        thread = Thread(name=name, scale=scale, calls_left=calls, reviews=self.start.reviews)
+        thread = Thread(
+            name=name,
+            scale=scale,
+            calls_left=calls,
+            reviews=self.start.reviews,
+            strips_thinking=self.start.strips_thinking,
+        )
         self.watch_budget(thread)
         self.threads[name] = thread
         return thread

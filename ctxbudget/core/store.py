@@ -223,6 +223,10 @@ class Store:
         slot = entry.slot if is_free else self._new_slot(item)
         arrived_call = entry.arrived_call if is_free else self.calls
         self._insert(Entry(item, slot, arrived_call, self.calls, self.calls))
+        if item.source is not None and latest == item.id:
+            older = [one for one in self if one.source == item.source and one.id != item.id]
+            for one in older:
+                self.update(replace(one, superseded=True))
         return is_free
 
     def next_version(self, item: str) -> int:

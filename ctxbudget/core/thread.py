@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias
@@ -29,6 +31,7 @@ from ctxbudget.core.types import (
     MAIN,
     Cache,
     Do,
+    Form,
     Item,
     Kind,
     Layer,
@@ -37,6 +40,8 @@ from ctxbudget.core.types import (
     Scale,
 )
 from ctxbudget.core.watch import Entry, Slot
+
+CLEARABLE = frozenset({Form.WHOLE, Form.SNIP, Form.DIGEST})
 
 THRASH_CALLS, THRASH_TIMES = 3, 3
 """A prompt that is full again within so many calls, so many times in a row, thrashes."""
@@ -63,6 +68,8 @@ class Thread:
     scale: Scale
     reviews: bool = False
     """Whether somebody is asked before a policy's plan is carried out."""
+    strips_thinking: bool = False
+    """Whether thinking is bound to what stands before it, so that it cannot come back."""
     store: Store = field(default_factory=Store)
     gauge: Gauge = field(default_factory=Gauge)
     growth: Growth = field(default_factory=Growth)
@@ -301,6 +308,36 @@ class Thread:
             if answer.charge is not None:
                 self.charges.append(answer.charge)
         return self._known[key]
+
+    def least(
+        self, keep: AbstractSet[str], at: float
+    ) -> Generator[Shorten, Answered | None, tuple[int, list[Item]]]:
+        """Return the occupancy once all has gone that may go, and what is left then.
+
+        `keep` names items that stay; a result whose group has to stay is cleared.
+        """
+        gauge, left = deepcopy(self.gauge), list[Item]()
+        for entry in list(self.store.entries()):
+            item = entry.item
+            group = self.store.leaving_with(item.id)
+            gains = any(one.item.tokens for one in group)
+            if gains and keep.isdisjoint(one.item.id for one in group):
+                gauge.went(item)
+                continue
+            is_clearable = item.kind is Kind.TOOL_RESULT and item.form in CLEARABLE
+            if is_clearable and item.id not in keep and not item.untouchable:
+                answer = yield from self._shorter(Operation(do=Do.CLEAR, items=(item.id,)), at)
+                if answer.tokens < item.tokens:
+                    gauge.went(item)
+                    item = replace(
+                        item,
+                        tokens=answer.tokens,
+                        error_tokens=answer.error_tokens,
+                        version=self.store.next_version(item.id),
+                    )
+                    gauge.came(item)
+            left.append(item)
+        return sum(item.tokens for item in left) + gauge.extra_tokens, left
 
     @property
     def expected_calls(self) -> int:
