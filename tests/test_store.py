@@ -609,8 +609,9 @@ class AgainstPlainLists(RuleBasedStateMachine):
         name = draw.draw(st.sampled_from([one for one in self.shelf if one not in self.store]))
         index = draw.draw(st.integers(0, len(self.shelf[name]) - 1))
         old = self.shelf[name][index]
-        is_newest = name == self.latest.get(old.item.source or "", name)
-        has_newer = not is_newest and self.latest[old.item.source or ""] in self.store
+        latest = self.latest.get(old.item.source or "")
+        is_newest = name == latest
+        has_newer = latest is not None and not is_newest and latest in self.store
         item = replace(old.item, pinned=old.item.pinned or pin, superseded=has_newer)
         in_place = self.store.put_back(self.store.shelf[name][index], pin=pin)
         assert in_place is all(held.place != old.place for held in self.prompt())
