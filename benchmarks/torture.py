@@ -241,7 +241,9 @@ def _lost_items(journal: Path) -> int:
     out = [item.id for item in pinned if item.id not in kept]
     print(f"{len(results):,} results, {len(gone):,} of all items evicted, {lost} lost, ", end="")
     print(f"{len(pinned)} pinned, {len(out)} of them gone; ", end="")
-    tried = sorted(gone)[:: max(1, len(gone) // RESTORED)]
+    # thinking is bound to what stood before it, so it cannot come back
+    can = sorted(name for name, item in gone.items() if item.kind is not Kind.THINKING)
+    tried = can[:: max(1, len(can) // RESTORED)]
     restored = sum(_is_restored(run, name) for name in tried)
     print(f"{restored} of {len(tried)} restored and found whole in the prompt")
     return lost + len(out) + len(tried) - restored

@@ -10,6 +10,7 @@ anthropic 2.11 sends and reads.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -564,6 +565,11 @@ class _Listener(ThreadingHTTPServer):
         self.api = api
         self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Connection)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that is gone, such as one that was killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def server_close(self) -> None:
         import socket
