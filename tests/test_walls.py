@@ -18,7 +18,11 @@ MODULES = {
 HEAVY = {"anthropic", "tiktoken", "genai_prices", "rich", "plotly", "joblib"}
 """Imported inside the function that needs them, or in the one module that is about them."""
 
-MADE_OF_RICH = {"ctxbudget.report.journal_terminal", "ctxbudget.report.terminal"}
+MADE_OF_RICH = {
+    "ctxbudget.report.journal_terminal",
+    "ctxbudget.report.terminal",
+    "ctxbudget.report.what_if_terminal",
+}
 """Themselves imported only where a table is printed."""
 
 

@@ -15,6 +15,8 @@ from ctxbudget.core.errors import CtxBudgetError
 
 COMMANDS = {
     "simulate": "Run a workflow on paper: does it fit, where does it peak, what is pruned.",
+    "audit": "Say what recorded agent sessions cost.",
+    "replay": "Say what another policy would have made of a recorded run.",
     "show": "Show what a journal tells: phases, prompts, rent, plans.",
     "why": "Say what was decided on an item of a journal, and why.",
     "restore": "Print an item's whole text from a journal, and what its return would cost.",

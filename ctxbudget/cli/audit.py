@@ -1,0 +1,50 @@
+"""`ctxbudget audit`: its options. The work is in `audit_sessions`, imported only to do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+_DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.command("audit")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
+@click.option(
+    "--by",
+    type=click.Choice(["session", "day", "project", "model"]),
+    default="session",
+    help="What a row of the table is (session).",
+)
+@click.option("--since", type=_DATE, metavar="DATE", help="Only calls from this day (UTC) on.")
+@click.option("--until", type=_DATE, metavar="DATE", help="Only calls up to this day (UTC).")
+def command(**options: Any) -> None:
+    """Say what recorded agent sessions cost, by kind of token, at the prices of their dates.
+
+    PATH is a file, a folder (all .jsonl, .json and .gz files in it) or - for stdin. The format
+    is told by what a file holds: Claude Code, Codex, mini-swe-agent, Pi, a list of messages with
+    usage, or a journal of ctxbudget. Files of other formats are named and left out; if nothing
+    can be read, the exit code is 2.
+
+    \b
+    Examples:
+      ctxbudget audit ~/.claude/projects
+      ctxbudget audit ~/.claude/projects ~/.codex/sessions --by day --since 2026-11-01
+      ctxbudget audit session.jsonl.gz --json | jq '.sessions[0].cost_usd'
+      zcat old.jsonl.gz | ctxbudget audit -
+
+    \b
+    Keys of the JSON:
+      sessions (file, source, session, project, parent, agent, calls, models,
+      uncached_input_tokens, cache_read_tokens, cache_write_5m_tokens,
+      cache_write_1h_tokens, output_tokens, cost_usd (text, or null if no
+      price is known), cost_known_frac (of the tokens), usd_per_million_sent,
+      cache_read_frac, recorded_cost_usd, peak_prompt_tokens, started_at,
+      ended_at, skipped_lines, damaged_lines, ...), totals, half_of_cost,
+      duplicates, unknown_models, price_date; with --by also by and groups.
+    """
+    from ctxbudget.cli.audit_sessions import run
+
+    run(**options)

@@ -1,0 +1,151 @@
+"""What `ctxbudget audit` does once its options are read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import BufferedReader
+from typing import TypeAlias
+
+from ctxbudget.cli.journal_view import note
+from ctxbudget.cli.output import console, print_json
+from ctxbudget.core.errors import ConfigError, SourceError
+from ctxbudget.prices import price_date, price_of
+from ctxbudget.recorded.bill import Bill, By
+from ctxbudget.recorded.files import STDIN, found_files, opened
+from ctxbudget.recorded.formats import READ, RefusedError, usage_rows
+from ctxbudget.recorded.lines import unpacked
+from ctxbudget.recorded.price_book import PriceBook
+from ctxbudget.recorded.usage import RecordedFile, UsageRow
+
+_DAY_S = 86_400.0
+_STEP_ROWS = 100
+"""Between two looks at the progress bar inside a file."""
+
+Watch: TypeAlias = Callable[[str, Iterator[UsageRow], BufferedReader], Iterator[UsageRow]]
+
+
+def run(
+    *,
+    paths: Sequence[str],
+    as_machine: bool,
+    by: By,
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    """Read the files and print the bill.
+
+    Raises:
+        ConfigError: the range is empty.
+        SourceError: nothing could be read.
+    """
+    bill = Bill(PriceBook(price_of), by=by, in_range=_range(since, until))
+    files = _read_all(bill, list(found_files(paths)), paths)
+    bill.finish()
+    _tell(bill, files)
+    if as_machine:
+        from ctxbudget.report.bill_json import bill_as_data
+
+        print_json(bill_as_data(bill, price_date()))
+    else:
+        from ctxbudget.report.bill_terminal import print_bill
+
+        print_bill(console(), bill, price_date())
+
+
+def _range(since: datetime | None, until: datetime | None) -> Callable[[float], bool] | None:
+    if since is None and until is None:
+        return None
+    if since is not None and until is not None and until < since:
+        raise ConfigError(
+            f"{until:%Y-%m-%d} is before --since {since:%Y-%m-%d}; swap them", path="--until"
+        )
+    from_s = since.replace(tzinfo=UTC).timestamp() if since else float("-inf")
+    end_s = until.replace(tzinfo=UTC).timestamp() + _DAY_S if until else float("inf")
+    return lambda at_s: from_s <= at_s < end_s
+
+
+def _read_all(bill: Bill, names: Sequence[str], paths: Sequence[str]) -> list[RecordedFile]:
+    """Add all files to the bill; those that cannot be read are told, and left out."""
+    files: list[RecordedFile] = []
+    refused: list[str] = []
+    with _progress(names) as watch:
+        for name in names:
+            file = RecordedFile(file=name)
+            try:
+                _read(bill, file, watch)
+            except RefusedError as error:
+                refused.append(f"{name}: {error}")
+            except OSError as error:
+                refused.append(f"{name}: {(error.strerror or 'cannot be read').lower()}")
+            else:
+                files.append(file)
+    if not files:
+        raise SourceError(_nothing_read(refused, paths))
+    for one in refused:
+        note(f"{one}; left out")
+    return files
+
+
+def _read(bill: Bill, file: RecordedFile, watch: Watch) -> None:
+    with opened(file.file) as stream:
+        rows = usage_rows(unpacked(stream), file)
+        bill.add(file, watch(file.file, rows, stream))
+
+
+def _nothing_read(refused: Sequence[str], paths: Sequence[str]) -> str:
+    if not refused:
+        where = ", ".join(paths)
+        return f"{where}: there is no .jsonl, .json or .gz file in it; name a recorded session"
+    for one in refused[:-1]:
+        note(f"{one}; left out")
+    return f"{refused[-1]}; what can be read are {READ}"
+
+
+def _tell(bill: Bill, files: Sequence[RecordedFile]) -> None:
+    from ctxbudget.report.bill_notes import bill_notes, file_notes
+
+    for file in files:
+        for one in file_notes(file):
+            note(one)
+    for one in bill_notes(bill, files):
+        note(one)
+
+
+@contextmanager
+def _progress(names: Sequence[str]) -> Iterator[Watch]:
+    """Yield what passes rows on; on a terminal it draws a bar of the bytes read."""
+    if not sys.stderr.isatty():
+        yield lambda name, rows, stream: rows
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    errors = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    sizes = {name: _size_bytes(name) for name in names}
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("reading", total=sum(sizes.values()) or None)
+        done_bytes = 0
+
+        def watched(
+            name: str, rows: Iterator[UsageRow], stream: BufferedReader
+        ) -> Iterator[UsageRow]:
+            nonlocal done_bytes
+            for number, row in enumerate(rows):
+                if number % _STEP_ROWS == 0 and name != STDIN:
+                    bar.update(task, completed=done_bytes + stream.tell())
+                yield row
+            done_bytes += sizes[name]
+            bar.update(task, completed=done_bytes)
+
+        yield watched
+
+
+def _size_bytes(name: str) -> int:
+    try:
+        return 0 if name == STDIN else os.path.getsize(name)
+    except OSError:
+        return 0

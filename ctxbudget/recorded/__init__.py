@@ -1,0 +1,1 @@
+"""Recorded agent sessions: their formats, the calls they tell of, and what these cost."""

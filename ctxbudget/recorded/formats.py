@@ -1,0 +1,128 @@
+"""Which format a file is of, by what it holds; what cannot be billed is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, Any, Final
+
+from ctxbudget.core.errors import SourceError
+from ctxbudget.recorded import claude_code, codex, message_list, mini_swe, own_journal, pi
+from ctxbudget.recorded.lines import Line, parsed_lines, raw_lines, value_of
+from ctxbudget.recorded.usage import RecordedFile, UsageRow, mapping
+
+HEAD_LINES: Final = 50
+"""So many lines are looked at for one that tells the format."""
+
+READ: Final = (
+    "Claude Code sessions, Codex rollouts, mini-swe-agent trajectories, Pi sessions, lists of "
+    "messages with usage, and journals of ctxbudget"
+)
+
+
+_OPENING: Final = (b"{", b"[")
+
+
+class RefusedError(SourceError):
+    """A file is no recorded session, or is one that does not tell what its calls used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineFormat:
+    """A format of JSON lines."""
+
+    source: str
+    is_line: Callable[[Mapping[str, Any]], bool]
+    rows: Callable[[Iterable[Line], RecordedFile], Iterator[UsageRow]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentFormat:
+    """A format of one JSON document."""
+
+    source: str
+    is_document: Callable[[object], bool]
+    rows: Callable[[Any, RecordedFile], Iterator[UsageRow]]
+
+
+LINE_FORMATS: Final = tuple(
+    LineFormat(source=one.SOURCE, is_line=one.is_line, rows=one.rows)
+    for one in (own_journal, codex, pi, claude_code)
+)
+DOCUMENT_FORMATS: Final = tuple(
+    DocumentFormat(source=one.SOURCE, is_document=one.is_document, rows=one.rows)
+    for one in (mini_swe, message_list)
+)
+
+
+def usage_rows(stream: Iterable[bytes] | IO[bytes], file: RecordedFile) -> Iterator[UsageRow]:
+    """Yield the calls that a stream records, telling `file` what else it holds.
+
+    JSON lines are read as they are asked for; a document is held whole.
+
+    Raises:
+        RefusedError: the format is not known, or has no usage by call.
+    """
+    raws = raw_lines(stream, file)
+    head: list[bytes] = []
+    found: list[dict[str, Any]] = []
+    for raw in raws:
+        head.append(raw)
+        if raw.strip() in _OPENING and not found:
+            break  # a document on many lines
+        try:
+            value = value_of(raw)
+        except ValueError:
+            value = None
+        if isinstance(value, dict):
+            found.append(value)
+            for one in LINE_FORMATS:
+                if one.is_line(value):
+                    file.source = one.source
+                    return one.rows(parsed_lines(chain(head, raws), file), file)
+        if len(head) == HEAD_LINES:
+            break
+    return _document_rows(head, found, raws, file)
+
+
+def _document_rows(
+    head: list[bytes], found: list[dict[str, Any]], rest: Iterator[bytes], file: RecordedFile
+) -> Iterator[UsageRow]:
+    filled = [raw for raw in head if raw.strip()]
+    is_lines = bool(found) and len(filled) > 1 and _parses(filled[0])
+    if not filled:
+        raise RefusedError(file.broken_off or "is empty")
+    if is_lines or filled[0].lstrip()[:1] not in (b"{", b"["):
+        raise RefusedError(_known_but_not_read(found[0] if found else None))
+    try:
+        value = value_of(b"".join(chain(head, rest)))
+    except ValueError:
+        raise RefusedError(file.broken_off or _known_but_not_read(None)) from None
+    for one in DOCUMENT_FORMATS:
+        if one.is_document(value):
+            file.source = one.source
+            return one.rows(value, file)
+    raise RefusedError(_known_but_not_read(value))
+
+
+def _parses(raw: bytes) -> bool:
+    try:
+        value_of(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def _known_but_not_read(value: object) -> str:
+    """Return what is said of a file that is refused, by its name where it has one."""
+    kind = mapping(value).get("type")
+    if isinstance(kind, str) and kind.startswith("session.") and "data" in mapping(value):
+        return "is a log of the Copilot CLI, which does not tell what each call used"
+    if "trajectory" in mapping(value) and "history" in mapping(value):
+        return "is a SWE-agent trajectory, which tells totals but not what each call used"
+    if message_list.messages_of(value):
+        return "is a list of messages without usage"
+    if "phases" in mapping(value):
+        return "is a workflow, not a recorded session; use `ctxbudget simulate`"
+    return "is of no format that is known"

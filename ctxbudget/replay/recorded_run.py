@@ -1,0 +1,220 @@
+"""A run as it was recorded: its facts, its texts, what each call used, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from ctxbudget.core.errors import JournalError
+from ctxbudget.core.events import (
+    Answered,
+    CallAnswered,
+    CallSent,
+    Event,
+    Fact,
+    Injected,
+    ItemAdded,
+    PromptCounted,
+    Pruned,
+    Registered,
+    Rejected,
+    RestoreAsked,
+    Restored,
+    RunStarted,
+    Seeded,
+    ThreadClosed,
+    UndoAsked,
+    Withdrawn,
+)
+from ctxbudget.core.types import MAIN, Form, Item, Kind
+from ctxbudget.journal import TextLine
+from ctxbudget.live.pieces import text_of
+from ctxbudget.recall import Library, Use, words
+
+OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoAsked
+"""Facts that came about under the recorded policy: another one would not have brought them."""
+
+CallName: TypeAlias = tuple[str, int]
+"""A thread and the number of its call."""
+
+_SAID = frozenset({Kind.ASSISTANT, Kind.TOOL_CALL})
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordedRun:
+    """All that a what-if needs of a run.
+
+    Attributes:
+        start: its first fact.
+        facts: those that hold under any policy, the first one included.
+        contents: texts by hash; empty if the journal holds none.
+        uses: what each call went on to use, where texts are known.
+        library: the texts' identifiers and lines, shared by all policies.
+        cost_usd: input cost of the `reported_calls`, whose usage is known; None if a price is not.
+    """
+
+    start: RunStarted
+    facts: list[Fact] = field(default_factory=list)
+    contents: Mapping[str, Any] = field(default_factory=dict)
+    uses: dict[CallName, Use] = field(default_factory=dict)
+    library: Library = field(default_factory=Library)
+    cost_usd: Decimal | None = Decimal(0)
+    calls: int = 0
+    reported_calls: int = 0
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether shorter forms can be made from the real texts, and recall be measured."""
+        return bool(self.contents)
+
+
+def recorded_run(records: Iterable[Event | TextLine], path: str = "journal") -> RecordedRun:
+    """Return a run from the records of its journal.
+
+    Raises:
+        JournalError: the journal does not begin with a run.
+    """
+    reader: _Reader | None = None
+    contents: dict[str, Any] = {}
+    for record in records:
+        if isinstance(record, TextLine):
+            contents[record.hash] = record.content
+            continue
+        if reader is None:
+            if not isinstance(record, RunStarted):
+                raise JournalError("the first event is not run_started", path=path)
+            reader = _Reader(RecordedRun(start=record, contents=contents))
+        reader.take(record)
+    if reader is None:
+        raise JournalError("holds no run; name a journal that does", path=path)
+    return reader.finished()
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that was sent, while what the model wrote is still coming in."""
+
+    number: int
+    held: frozenset[str]
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Follows a run's events: whose prompt held what when each call was made."""
+
+    run: RecordedRun
+    _present: dict[str, dict[str, None]] = field(default_factory=dict)
+    """The items that stand in each thread's prompt as a whole."""
+    _open: dict[str, _Call] = field(default_factory=dict)
+
+    def take(self, event: Event) -> None:
+        """Take an event in."""
+        if isinstance(event, Fact) and not isinstance(event, OURS):
+            self.run.facts.append(_as_counted(event))
+        note = _NOTES.get(type(event))
+        if note is not None:
+            note(self, event)
+
+    def finished(self) -> RecordedRun:
+        for thread in list(self._open):
+            self._close(thread)
+        if not self.run.reported_calls:
+            self.run.cost_usd = None
+        return self.run
+
+    def _here(self, thread: str) -> dict[str, None]:
+        return self._present.setdefault(thread, {})
+
+    def _added(self, event: ItemAdded) -> None:
+        self._here(event.thread)[event.item.id] = None
+        said = self._keep_words(event.item, event.text)
+        call = self._open.get(event.thread)
+        if call is not None and event.item.kind in _SAID:
+            call.said += said
+
+    def _registered(self, event: Registered) -> None:
+        self._keep_words(event.item, event.text)
+
+    def _injected(self, event: Injected) -> None:
+        self._here(event.thread)[event.item.id] = None
+
+    def _seeded(self, event: Seeded) -> None:
+        main = self._here(MAIN)
+        names = (name for name, _ in event.items if name in main)
+        self._here(event.thread).update(dict.fromkeys(names))
+
+    def _went(self, event: Pruned | Withdrawn) -> None:
+        for name in event.items:
+            self._here(event.thread).pop(name, None)
+
+    def _restored(self, event: Restored) -> None:
+        whole = (item.id for item in event.items if item.form is Form.WHOLE)
+        self._here(event.thread).update(dict.fromkeys(whole))
+
+    def _closed(self, event: ThreadClosed) -> None:
+        self._close(event.thread)
+
+    def _keep_words(self, item: Item, text: str | None) -> tuple[str, ...]:
+        """Index an item's text; return its words as recall reads them."""
+        block = self.run.contents.get(text or "")
+        if block is None:
+            return ()
+        is_call = item.kind is Kind.TOOL_CALL
+        said = words(item.kind, block.get("input") if is_call else text_of(block))
+        self.run.library.add(item.id, said)
+        return said
+
+    def _sent(self, event: CallSent) -> None:
+        self._use(event.thread)
+        self.run.calls += 1
+        self._open[event.thread] = _Call(event.call, frozenset(self._here(event.thread)))
+
+    def _answered(self, event: CallAnswered) -> None:
+        price = self.run.start.prices.get(event.model)
+        self.run.reported_calls += 1
+        if price is None or self.run.cost_usd is None:
+            self.run.cost_usd = None
+            return
+        self.run.cost_usd += price.cost_usd(
+            uncached_tokens=event.uncached_tokens,
+            cache_read_tokens=event.cache_read_tokens,
+            cache_write_5m_tokens=event.cache_write_tokens - event.cache_write_1h_tokens,
+            cache_write_1h_tokens=event.cache_write_1h_tokens,
+        )
+
+    def _use(self, thread: str) -> None:
+        """Note what the last call of a thread used, now that all it wrote is known."""
+        call = self._open.pop(thread, None)
+        if call is not None and call.said:
+            self.run.uses[thread, call.number] = self.run.library.output(
+                call.number, call.said, call.held.__contains__, thread
+            )
+
+    def _close(self, thread: str) -> None:
+        self._use(thread)
+        self._present.pop(thread, None)
+
+
+def _as_counted(fact: Fact) -> Fact:
+    """Return a fact whose item has no error bound: without reports, bounds would only add up."""
+    if isinstance(fact, ItemAdded | Registered):
+        return replace(fact, item=replace(fact.item, error_tokens=0))
+    return fact
+
+
+_NOTES: dict[type, Callable[[_Reader, Any], None]] = {
+    ItemAdded: _Reader._added,
+    Registered: _Reader._registered,
+    Injected: _Reader._injected,
+    Seeded: _Reader._seeded,
+    Pruned: _Reader._went,
+    Withdrawn: _Reader._went,
+    Restored: _Reader._restored,
+    CallSent: _Reader._sent,
+    CallAnswered: _Reader._answered,
+    ThreadClosed: _Reader._closed,
+}
+"""What each event says of the recorded prompts."""

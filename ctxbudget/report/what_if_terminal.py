@@ -1,0 +1,115 @@
+"""What-ifs as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ctxbudget.core.events import RunStarted
+from ctxbudget.replay import RecordedRun, WhatIf
+from ctxbudget.report.plain import visible
+from ctxbudget.report.what_if_json import ratio, share
+
+COLUMNS = ("sent", "peak", "USD", "of none", "cached", "rewrites", "summaries")
+LOSSES = ("recall", "quotes", "misses", "with misses")
+MISSES_SHOWN = 20
+
+
+def print_what_ifs(
+    console: Console, file: str, run: RecordedRun, found: Sequence[WhatIf], *, misses: bool
+) -> None:
+    """Print a run under each policy side by side, and what the policies would have lost."""
+    _print_head(console, file, run)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("policy", no_wrap=True)
+    for name in (*COLUMNS, *(LOSSES if run.has_texts else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    none = next((one for one in found if one.policy == "none"), None)
+    for one in found:
+        table.add_row(escape(visible(one.policy)), *_cells(one, none, run))
+    console.print(table)
+    console.print(
+        "Sent: tokens over all calls; cached: read from the cache, of sent. USD: input and summaries, "
+        "without output, by the cache model."
+        "\nOf none: against the same run under none. The recorded model is taken as it was: what it "
+        "would have done with another prompt is not known."
+    )
+    if run.has_texts:
+        console.print(
+            "Recall: the share of identifiers (quotes: of whole lines) that a call used and that "
+            "its prompt still held.\nWith misses: USD with each missed item written again, and one more call for it."
+        )
+    if misses:
+        for one in found:
+            _print_misses(console, one)
+
+
+def _print_head(console: Console, file: str, run: RecordedRun) -> None:
+    start: RunStarted = run.start
+    recorded = "not known"
+    if run.cost_usd is not None:
+        recorded = f"{run.cost_usd:.4f} USD in {run.reported_calls:,} of {run.calls:,} calls"
+    console.print(f"[bold]{escape(visible(start.workflow))}[/], {escape(visible(file))}")
+    console.print(
+        f"{run.calls:,} calls, window {start.scale.window_tokens:,}, recorded input cost {recorded}"
+    )
+    if not run.has_texts:
+        console.print(
+            "assumed: sizes of shorter forms, since the journal holds no texts; recall needs them"
+        )
+
+
+def _cells(one: WhatIf, none: WhatIf | None, run: RecordedRun) -> list[str]:
+    sent = one.metrics.run
+    cells = [
+        _short(sent.sent_tokens),
+        _short(one.peak_tokens),
+        _usd(one.cost_usd),
+        _share(ratio(one, none)),
+        _share(share(sent.cache.cache_read_tokens, sent.sent_tokens)),
+        f"{one.rewrites:,}",
+        f"{one.compactions:,}",
+    ]
+    if run.has_texts and one.recall is not None:
+        cells += [
+            _share(one.recall.recall),
+            _share(one.recall.quote_recall),
+            f"{len(one.recall.misses):,}",
+            _usd(one.total_cost_usd),
+        ]
+    return cells
+
+
+def _print_misses(console: Console, one: WhatIf) -> None:
+    found = one.recall.misses if one.recall is not None else []
+    if not found:
+        return
+    console.print(f"\n[bold]{escape(visible(one.policy))}[/] missed")
+    for miss in found[:MISSES_SHOWN]:
+        gone = f"gone since call {miss.since_call} by {miss.rule}" if miss.rule else "never there"
+        console.print(
+            f"  call {miss.call} of {escape(visible(miss.thread))}: {miss.what} "
+            f"{escape(visible(miss.text[:60]))} of {escape(visible(miss.item))}, {escape(gone)}"
+        )
+    if len(found) > MISSES_SHOWN:
+        console.print(f"  and {len(found) - MISSES_SHOWN:,} more; --json lists all")
+
+
+def _short(tokens: int) -> str:
+    """Return a number of tokens in thousands or millions, where it is large."""
+    if tokens < 10_000:
+        return f"{tokens:,}"
+    return f"{tokens / 1e3:,.1f}k" if tokens < 10_000_000 else f"{tokens / 1e6:,.1f}M"
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "-" if amount is None else f"{amount:.4f}"
+
+
+def _share(frac: float | None) -> str:
+    return "-" if frac is None else f"{frac:.1%}"
