@@ -102,7 +102,7 @@ def _nothing_read(refused: Sequence[str], paths: Sequence[str]) -> str:
         return f"{where}: there is no .jsonl, .json or .gz file in it; name a recorded session"
     for one in refused[:-1]:
         note(f"{one}; left out")
-    return f"{refused[-1]}; what can be read are {READ}"
+    return f"{refused[-1]}; name files that hold {READ}"
 
 
 def _tell(bill: Bill, files: Sequence[RecordedFile]) -> None:

@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 
 from ctxbudget.core.errors import SourceError
 from ctxbudget.recorded import claude_code, codex, message_list, mini_swe, own_journal, pi
-from ctxbudget.recorded.lines import Line, parsed_lines, raw_lines, value_of
+from ctxbudget.recorded.lines import Line, parsed_lines, raw_lines, rest_of, value_of
 from ctxbudget.recorded.usage import RecordedFile, UsageRow, mapping
 
 HEAD_LINES: Final = 50
@@ -56,7 +56,7 @@ DOCUMENT_FORMATS: Final = tuple(
 )
 
 
-def usage_rows(stream: Iterable[bytes] | IO[bytes], file: RecordedFile) -> Iterator[UsageRow]:
+def usage_rows(stream: IO[bytes], file: RecordedFile) -> Iterator[UsageRow]:
     """Yield the calls that a stream records, telling `file` what else it holds.
 
     JSON lines are read as they are asked for; a document is held whole.
@@ -83,11 +83,11 @@ def usage_rows(stream: Iterable[bytes] | IO[bytes], file: RecordedFile) -> Itera
                     return one.rows(parsed_lines(chain(head, raws), file), file)
         if len(head) == HEAD_LINES:
             break
-    return _document_rows(head, found, raws, file)
+    return _document_rows(head, found, stream, file)
 
 
 def _document_rows(
-    head: list[bytes], found: list[dict[str, Any]], rest: Iterator[bytes], file: RecordedFile
+    head: list[bytes], found: list[dict[str, Any]], stream: IO[bytes], file: RecordedFile
 ) -> Iterator[UsageRow]:
     filled = [raw for raw in head if raw.strip()]
     is_lines = bool(found) and len(filled) > 1 and _parses(filled[0])
@@ -96,7 +96,7 @@ def _document_rows(
     if is_lines or filled[0].lstrip()[:1] not in (b"{", b"["):
         raise RefusedError(_known_but_not_read(found[0] if found else None))
     try:
-        value = value_of(b"".join(chain(head, rest)))
+        value = value_of(b"".join((*head, rest_of(stream, file))))
     except ValueError:
         raise RefusedError(file.broken_off or _known_but_not_read(None)) from None
     for one in DOCUMENT_FORMATS:

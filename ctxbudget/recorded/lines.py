@@ -18,6 +18,8 @@ Line: TypeAlias = tuple[int, dict[str, Any]]
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
+_BROKEN = (EOFError, zlib.error, OSError)
+"""What gzip raises on a file that is cut off or damaged."""
 
 
 def unpacked(stream: BufferedReader) -> IO[bytes]:
@@ -27,15 +29,28 @@ def unpacked(stream: BufferedReader) -> IO[bytes]:
     return stream
 
 
-def raw_lines(stream: Iterable[bytes], file: RecordedFile) -> Iterator[bytes]:
+def raw_lines(stream: IO[bytes], file: RecordedFile) -> Iterator[bytes]:
     """Yield a stream's lines; where it breaks off, that is kept in `file`, and it ends."""
     number = 0
     try:
         for raw in stream:
             number += 1
             yield raw
-    except (EOFError, zlib.error, OSError) as error:
-        file.broken_off = f"cannot be read beyond line {number}: {str(error).rstrip('.')}"
+    except _BROKEN as error:
+        file.broken_off = f"cannot be read beyond line {number:,}: {_reason(error)}"
+
+
+def rest_of(stream: IO[bytes], file: RecordedFile) -> bytes:
+    """Return what is left of a stream; nothing if it breaks off, which is kept in `file`."""
+    try:
+        return stream.read()
+    except _BROKEN as error:
+        file.broken_off = f"cannot be read to its end: {_reason(error)}"
+        return b""
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".").lower()
 
 
 def value_of(raw: bytes) -> Any:

@@ -43,6 +43,10 @@ def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
             file.project = text_of(line.get("workflow"))
         elif not line.keys() & {"fact", "decision", "effect", "text", "journal"}:
             file.skip(None)
+        if line.get("decision") == "call_sent":
+            file.silent_calls += 1
+        elif fact == "call_answered":
+            file.silent_calls = max(0, file.silent_calls - 1)
         usage = line if fact == "call_answered" else mapping(line.get("charge"))
         if not usage or (fact != "call_answered" and fact != "shortened"):
             continue

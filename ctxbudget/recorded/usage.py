@@ -65,6 +65,7 @@ class RecordedFile:
         broken_off: where and why reading ended too early.
         named_agents: sub-agents of which a result is recorded here.
         summaries: compactions whose own call is not recorded.
+        silent_calls: calls of which no provider told what they used.
         unlisted_tokens: by how much a running total grew beyond the calls that are listed.
     """
 
@@ -80,6 +81,7 @@ class RecordedFile:
     broken_off: str | None = None
     named_agents: set[str] = field(default_factory=set)
     summaries: int = 0
+    silent_calls: int = 0
     unlisted_tokens: int = 0
 
     def skip(self, kind: object) -> None:

@@ -10,6 +10,10 @@ from ctxbudget._version import __version__
 from ctxbudget.recorded.bill import Bill, Sums, Thread, families, holding_half
 
 
+_PLACES = 9
+"""Decimal places of amounts that are not exact: quotients, and what others recorded."""
+
+
 def bill_as_data(bill: Bill, price_date: str) -> dict[str, Any]:
     """Return a finished bill; sessions by falling cost, each followed by its sub-agents.
 
@@ -63,6 +67,7 @@ def _thread(thread: Thread) -> dict[str, Any]:
         "skipped_types": dict(sorted(file.skipped.items())) if is_first else {},
         "damaged_lines": file.damaged_lines if is_first else 0,
         "unrecorded_summaries": file.summaries if is_first else 0,
+        "unreported_calls": file.silent_calls if is_first else 0,
         "unlisted_tokens": file.unlisted_tokens if is_first else 0,
     }
 
@@ -95,7 +100,7 @@ def _sums(sums: Sums) -> dict[str, Any]:
         "cost_known_frac": round(sums.cost_known_frac, 6),
         "usd_per_million_sent": usd_text(_rounded(sums.usd_per_million_sent)),
         "cache_read_frac": None if sums.cache_read_frac is None else round(sums.cache_read_frac, 6),
-        "recorded_cost_usd": usd_text(recorded_usd),
+        "recorded_cost_usd": usd_text(_rounded(recorded_usd)),
         "recorded_cost_calls": sums.recorded_calls,
         "peak_prompt_tokens": sums.peak_prompt_tokens,
         "placeholder_calls": sums.placeholder_calls,
@@ -107,7 +112,7 @@ def _sums(sums: Sums) -> dict[str, Any]:
 
 
 def _rounded(amount: Decimal | None) -> Decimal | None:
-    return None if amount is None else round(amount, 6)
+    return None if amount is None else round(amount, _PLACES)
 
 
 def usd_text(amount: Decimal | None) -> str | None:

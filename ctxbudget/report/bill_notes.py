@@ -21,6 +21,11 @@ def file_notes(file: RecordedFile) -> Iterator[str]:
     if file.skipped:
         types = ", ".join(f"{kind} {lines:,}" for kind, lines in sorted(file.skipped.items()))
         yield f"{file.file}: lines of types that are not known, skipped: {types}"
+    if file.silent_calls:
+        yield (
+            f"{file.file}: of {_count(file.silent_calls, 'call')} no provider told what was used, so "
+            "they are not in the bill; `ctxbudget show` has what was counted before"
+        )
     if file.unlisted_tokens:
         yield (
             f"{file.file}: its running total grew by {file.unlisted_tokens:,} tokens more than its "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ctxbudget.recorded.bill import Bill, Family, Sums, Thread, families, holding_half
 from ctxbudget.report.bill_json import ordered_groups
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 WIDE = 150
 """From this width on, tokens are written out; below, in thousands and millions."""
 
+NARROW = 110
+"""Below this width, all input stands in one column."""
+
 NAMED = 5
 """So many of the sessions that hold half of the cost are named; JSON has all."""
 
@@ -24,19 +28,19 @@ NAMED = 5
 def print_bill(console: Console, bill: Bill, price_date: str) -> None:
     """Print the table, the total, who holds half of the cost, and how new the prices are."""
     by_cost = families(bill.threads)
-    is_wide = console.width >= WIDE
-    table = _table(bill.by)
+    columns = _columns(console.width)
+    table = _table(bill.by, columns)
     if bill.by == "session":
         root = _shared_folder(bill)
         for family in by_cost:
             for thread in family.threads:
                 is_below = thread is not family.threads[0]
-                _add(table, _name(thread, root, is_below=is_below), thread.sums, is_wide)
+                _add(table, _name(thread, root, is_below=is_below), thread.sums, columns)
     else:
         for name, sums in ordered_groups(bill):
-            _add(table, _text(name), sums, is_wide)
+            _add(table, _text(name), sums, columns)
     table.add_section()
-    _add(table, f"[bold]total[/] {_counted(bill)}", bill.total, is_wide)
+    _add(table, f"[bold]total[/] {_counted(bill)}", bill.total, columns)
     console.print(table)
     half = holding_half(by_cost)
     if half and len(by_cost) > 1:
@@ -44,46 +48,52 @@ def print_bill(console: Console, bill: Bill, price_date: str) -> None:
     console.print(f"[dim]prices: {_text(price_date)}; days and ranges are in UTC[/]")
 
 
-def _table(by: str) -> Table:
+Columns: TypeAlias = "Sequence[tuple[str, Callable[[Sums], str]]]"
+
+
+def _columns(width: int) -> Columns:
+    """Return the columns that fit, and how each is read off sums."""
+
+    def tokens(name: str) -> Callable[[Sums], str]:
+        return lambda sums: _tokens(getattr(sums, name), is_wide=width >= WIDE)
+
+    inputs = (
+        ("uncached", tokens("uncached_input_tokens")),
+        ("read", tokens("cache_read_tokens")),
+        ("write 5m", tokens("cache_write_5m_tokens")),
+        ("write 1h", tokens("cache_write_1h_tokens")),
+    )
+    return (
+        ("calls", lambda sums: f"{sums.calls:,}"),
+        *(inputs if width >= NARROW else (("sent", tokens("sent_tokens")),)),
+        ("output", tokens("output_tokens")),
+        ("USD", _usd),
+        ("USD/M sent", lambda sums: _per_million(sums.usd_per_million_sent)),
+        ("% read", lambda sums: _share(sums.cache_read_frac)),
+        ("peak", tokens("peak_prompt_tokens")),
+    )
+
+
+def _table(by: str, columns: Columns) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(by, overflow="fold", ratio=1)
-    for name in (
-        "calls",
-        "uncached",
-        "read",
-        "write 5m",
-        "write 1h",
-        "output",
-        "USD",
-        "USD/M sent",
-        "% read",
-        "peak",
-    ):
+    table.add_column(by, overflow="fold", ratio=1, min_width=16)
+    for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _add(table: Table, name: str, sums: Sums, is_wide: bool) -> None:
-    read_frac = sums.cache_read_frac
-    table.add_row(
-        name,
-        f"{sums.calls:,}",
-        _tokens(sums.uncached_input_tokens, is_wide),
-        _tokens(sums.cache_read_tokens, is_wide),
-        _tokens(sums.cache_write_5m_tokens, is_wide),
-        _tokens(sums.cache_write_1h_tokens, is_wide),
-        _tokens(sums.output_tokens, is_wide),
-        _usd(sums),
-        _per_million(sums.usd_per_million_sent),
-        "–" if read_frac is None else f"{read_frac:.1%}",
-        _tokens(sums.peak_prompt_tokens, is_wide),
-    )
+def _add(table: Table, name: str, sums: Sums, columns: Columns) -> None:
+    table.add_row(name, *(read(sums) for _, read in columns))
 
 
-def _tokens(tokens: int, is_wide: bool) -> str:
+def _share(frac: float | None) -> str:
+    return "–" if frac is None else f"{frac:.1%}"
+
+
+def _tokens(tokens: int, *, is_wide: bool) -> str:
     if is_wide or tokens < 10_000:
         return f"{tokens:,}"
     if tokens < 1_000_000:

@@ -32,7 +32,7 @@ def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, An
         "sent_tokens": sent.sent_tokens,
         "peak_tokens": one.peak_tokens,
         "cost_usd": usd(one.cost_usd),
-        "cost_ratio": ratio(one, none),
+        "cost_ratio": ratio(one.cost_usd, none and none.cost_usd),
         "cache_read_frac": share(sent.cache.cache_read_tokens, sent.sent_tokens),
         "rewrites": one.rewrites,
         "compactions": one.compactions,
@@ -65,11 +65,9 @@ def usd(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:.{DIGITS}f}"
 
 
-def ratio(one: WhatIf, none: WhatIf | None) -> float | None:
-    """Return a policy's cost as a share of that of `none`."""
-    if none is None or one.cost_usd is None or not none.cost_usd:
-        return None
-    return round(float(one.cost_usd / none.cost_usd), 4)
+def ratio(part_usd: Decimal | None, whole_usd: Decimal | None) -> float | None:
+    """Return an amount as a share of another; None where either is not known."""
+    return round(float(part_usd / whole_usd), 4) if part_usd is not None and whole_usd else None
 
 
 def share(part: int, whole: int) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from rich import box
@@ -15,8 +15,8 @@ from ctxbudget.replay import RecordedRun, WhatIf
 from ctxbudget.report.plain import visible
 from ctxbudget.report.what_if_json import ratio, share
 
-COLUMNS = ("sent", "peak", "USD", "of none", "cached", "rewrites", "summaries")
-LOSSES = ("recall", "quotes", "misses", "with misses")
+COSTS = ("sent", "peak", "USD", "of none", "cached", "rewrites", "summaries")
+LOSSES = ("recall", "quotes", "misses", "USD with misses", "of none")
 MISSES_SHOWN = 20
 
 
@@ -25,24 +25,19 @@ def print_what_ifs(
 ) -> None:
     """Print a run under each policy side by side, and what the policies would have lost."""
     _print_head(console, file, run)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("policy", no_wrap=True)
-    for name in (*COLUMNS, *(LOSSES if run.has_texts else ())):
-        table.add_column(name, justify="right", no_wrap=True)
     none = next((one for one in found if one.policy == "none"), None)
-    for one in found:
-        table.add_row(escape(visible(one.policy)), *_cells(one, none, run))
-    console.print(table)
+    console.print(_table(COSTS, {one.policy: _costs(one, none) for one in found}))
     console.print(
         "Sent: tokens over all calls; cached: read from the cache, of sent. USD: input and summaries, "
-        "without output, by the cache model."
-        "\nOf none: against the same run under none. The recorded model is taken as it was: what it "
-        "would have done with another prompt is not known."
+        "without output, by the cache model. Of none: against the same run under none. The recorded "
+        "model is taken as it was: what it would have done with another prompt is not known."
     )
     if run.has_texts:
+        console.print(_table(LOSSES, {one.policy: _losses(one, none) for one in found}))
         console.print(
             "Recall: the share of identifiers (quotes: of whole lines) that a call used and that "
-            "its prompt still held.\nWith misses: USD with each missed item written again, and one more call for it."
+            "its prompt still held. With misses: each missed item written again, and one more call "
+            "for it."
         )
     if misses:
         for one in found:
@@ -64,25 +59,39 @@ def _print_head(console: Console, file: str, run: RecordedRun) -> None:
         )
 
 
-def _cells(one: WhatIf, none: WhatIf | None, run: RecordedRun) -> list[str]:
+def _table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("policy", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for policy, cells in rows.items():
+        table.add_row(escape(visible(policy)), *cells)
+    return table
+
+
+def _costs(one: WhatIf, none: WhatIf | None) -> list[str]:
     sent = one.metrics.run
-    cells = [
-        _short(sent.sent_tokens),
-        _short(one.peak_tokens),
+    return [
+        f"{sent.sent_tokens:,}",
+        f"{one.peak_tokens:,}",
         _usd(one.cost_usd),
-        _share(ratio(one, none)),
+        _share(ratio(one.cost_usd, none and none.cost_usd)),
         _share(share(sent.cache.cache_read_tokens, sent.sent_tokens)),
         f"{one.rewrites:,}",
         f"{one.compactions:,}",
     ]
-    if run.has_texts and one.recall is not None:
-        cells += [
-            _share(one.recall.recall),
-            _share(one.recall.quote_recall),
-            f"{len(one.recall.misses):,}",
-            _usd(one.total_cost_usd),
-        ]
-    return cells
+
+
+def _losses(one: WhatIf, none: WhatIf | None) -> list[str]:
+    if one.recall is None:
+        return []
+    return [
+        _share(one.recall.recall),
+        _share(one.recall.quote_recall),
+        f"{len(one.recall.misses):,}",
+        _usd(one.total_cost_usd),
+        _share(ratio(one.total_cost_usd, none and none.total_cost_usd)),
+    ]
 
 
 def _print_misses(console: Console, one: WhatIf) -> None:
@@ -98,13 +107,6 @@ def _print_misses(console: Console, one: WhatIf) -> None:
         )
     if len(found) > MISSES_SHOWN:
         console.print(f"  and {len(found) - MISSES_SHOWN:,} more; --json lists all")
-
-
-def _short(tokens: int) -> str:
-    """Return a number of tokens in thousands or millions, where it is large."""
-    if tokens < 10_000:
-        return f"{tokens:,}"
-    return f"{tokens / 1e3:,.1f}k" if tokens < 10_000_000 else f"{tokens / 1e6:,.1f}M"
 
 
 def _usd(amount: Decimal | None) -> str:
