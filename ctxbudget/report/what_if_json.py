@@ -32,7 +32,7 @@ def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, An
         "sent_tokens": sent.sent_tokens,
         "peak_tokens": one.peak_tokens,
         "cost_usd": usd(one.cost_usd),
-        "cost_ratio": ratio(one.cost_usd, none and none.cost_usd),
+        "cost_ratio": ratio(one.cost_usd, none.cost_usd if none else None),
         "cache_read_frac": share(sent.cache.cache_read_tokens, sent.sent_tokens),
         "rewrites": one.rewrites,
         "compactions": one.compactions,

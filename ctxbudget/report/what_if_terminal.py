@@ -60,7 +60,7 @@ def _print_head(console: Console, file: str, run: RecordedRun) -> None:
 
 
 def _table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -75,7 +75,7 @@ def _costs(one: WhatIf, none: WhatIf | None) -> list[str]:
         f"{sent.sent_tokens:,}",
         f"{one.peak_tokens:,}",
         _usd(one.cost_usd),
-        _share(ratio(one.cost_usd, none and none.cost_usd)),
+        _share(ratio(one.cost_usd, none.cost_usd if none else None)),
         _share(share(sent.cache.cache_read_tokens, sent.sent_tokens)),
         f"{one.rewrites:,}",
         f"{one.compactions:,}",
@@ -90,7 +90,7 @@ def _losses(one: WhatIf, none: WhatIf | None) -> list[str]:
         _share(one.recall.quote_recall),
         f"{len(one.recall.misses):,}",
         _usd(one.total_cost_usd),
-        _share(ratio(one.total_cost_usd, none and none.total_cost_usd)),
+        _share(ratio(one.total_cost_usd, none.total_cost_usd if none else None)),
     ]
 
 
