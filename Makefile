@@ -4,15 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lint types bench schema docs lowest clean help
+.PHONY: demo test check format lint types bench torture schema docs lowest clean help
 
 help:
 	@echo "make demo    simulate the shipped workflows"
 	@echo "make test    run the tests"
 	@echo "make check   format check, lint, types and tests"
-	@echo "make bench   measure the engine's speed, as ratios within one run"
+	@echo "make bench   measure the speed of the engine and of live runs, as ratios within one run"
+	@echo "make torture a long run against a local server, killed 50 times"
 	@echo "make schema  write the JSON Schemas again after a change of the formats"
-	@echo "make docs    write the format reference and the output shown in the docs again"
+	@echo "make docs    write the format reference and the output shown in the docs and examples again"
 	@echo "make lowest  run the tests against the lowest versions of the dependencies"
 
 # The environment is made again when what it is made from changes.
@@ -44,6 +45,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/live.py
+
+torture: $(READY)
+	$(BIN)/python benchmarks/torture.py
 
 schema: $(READY)
 	$(BIN)/ctxbudget schema workflow > workflows/workflow.schema.json

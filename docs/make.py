@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +23,27 @@ ROOT = Path(__file__).parent.parent
 COLUMNS = "100"
 """The width at which the pages show tables."""
 
-SHOWN = re.compile(r"^```console\n(\$ (ctxbudget [^\n]*)\n)(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = ROOT / "docs" / "examples"
+ONLINE = frozenset({"with_anthropic"})
+"""Examples that need a provider; a test runs them against a local server."""
+
+SHOWN = re.compile(
+    r"^```console\n(?P<console>\$ ctxbudget .*?)^```$"
+    r"|^```python\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?",
+    re.MULTILINE | re.DOTALL,
+)
+COMMAND = re.compile(r"^\$ (ctxbudget [^\n]*)\n(?:(?!\$ )[^\n]*\n)*", re.MULTILINE)
+"""A command, and the lines that it printed."""
+
+LOOP = """
+import contextlib, io, json, sys
+for _block in sys.stdin:
+    _heard = io.StringIO()
+    with contextlib.redirect_stdout(_heard):
+        exec(compile(json.loads(_block), "block", "exec"), globals())
+    print(json.dumps(_heard.getvalue()), flush=True)
+"""
+"""Runs blocks that come as JSON, a line each, and answers with what they print."""
 
 HEADS = {
     "workflow": "# The workflow format, field by field\n\n"
@@ -130,49 +152,126 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def environment() -> dict[str, str]:
+    """Return the variables under which what the pages show is run."""
+    return {**os.environ, "COLUMNS": COLUMNS, "PYTHONPATH": str(ROOT)}
+
+
 def run(folder: Path, *arguments: str) -> str:
     """Return what python prints, both streams, in a folder, at the width of the pages."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "COLUMNS": COLUMNS, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
-    return "\n".join(line.rstrip() for line in (done.stdout + done.stderr).splitlines()) + "\n"
+    return stripped(done.stdout + done.stderr)
+
+
+def stripped(printed: str) -> str:
+    """Return what was printed without white space at the ends of lines."""
+    return "\n".join(line.rstrip() for line in printed.splitlines()) + "\n"
+
+
+class Program:
+    """A page's python blocks, in order, as one program that runs in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, block: str) -> str:
+        """Return what the next block prints.
+
+        Raises:
+            RuntimeError: it fails; what python says of it is on stderr.
+        """
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", LOOP],
+                cwd=self._folder,
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        into, out = self._process.stdin, self._process.stdout
+        if into is None or out is None:
+            raise RuntimeError("python was started without pipes")
+        into.write(json.dumps(block) + "\n")
+        into.flush()
+        answer = out.readline()
+        if not answer:
+            raise RuntimeError(f"this block of a page fails:\n{block}")
+        return stripped(json.loads(answer))
+
+    def close(self) -> None:
+        """End the program."""
+        if self._process is not None:
+            self._process.communicate()
 
 
 def with_output(text: str) -> str:
-    """Return a page's text with what its `$ ctxbudget` commands print now.
+    """Return a page's text with what its `$ ctxbudget` commands and python blocks print now.
 
-    YAML blocks whose first line names a file are there for the commands to read.
+    They run one after the other in a folder of their own. YAML blocks whose first line names a file
+    are there from the start; a command that ends with `> FILE` prints into that file. All python
+    blocks of a page are one program; what a block prints is shown in the `text` block behind it.
     """
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
         for block in blocks(text, "yaml"):
             if match := re.match(r"# (\S+\.yaml)\n", block):
-                (Path(folder) / match[1]).write_text(block, encoding="utf-8")
+                (folder / match[1]).write_text(block, encoding="utf-8")
+        with closing(Program(folder)) as program:
 
-        def shown(match: re.Match[str]) -> str:
-            output = run(Path(folder), "-m", *shlex.split(match[2]))
-            return f"```console\n{match[1]}{output}```"
+            def shown(match: re.Match[str]) -> str:
+                if match["code"] is None:
+                    return f"```console\n{_with_answers(folder, match['console'])}```"
+                printed = program.run(match["code"])
+                code = f"```python\n{match['code']}```"
+                return code if match["output"] is None else f"{code}\n\n```text\n{printed}```"
 
-        return SHOWN.sub(shown, text)
+            return SHOWN.sub(shown, text)
 
 
-def pages() -> Iterator[tuple[Path, str]]:
-    """Yield every page with the text it should have."""
-    for kind in MODELS:
-        yield ROOT / "docs" / f"{kind}-format.md", page(kind)
-    made = {f"{kind}-format.md" for kind in MODELS}
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        if path.name not in made:
-            yield path, with_output(path.read_text(encoding="utf-8"))
+def _with_answers(folder: Path, console: str) -> str:
+    """Return commands, each with what it prints now."""
+
+    def answered(match: re.Match[str]) -> str:
+        command, _, target = match[1].partition(" > ")
+        output = run(folder, "-m", *shlex.split(command))
+        if target:
+            (folder / target).write_text(output, encoding="utf-8")
+            output = ""
+        return f"$ {match[1]}\n{output}"
+
+    return COMMAND.sub(answered, console)
+
+
+def paths() -> list[Path]:
+    """Return the pages."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text_of(path: Path) -> str:
+    """Return the text that a page should have."""
+    kind = path.name.removesuffix("-format.md")
+    return page(kind) if kind in MODELS else with_output(path.read_text(encoding="utf-8"))
+
+
+def examples() -> Iterator[tuple[Path, str]]:
+    """Yield the output files of the examples that need no provider, with what they should hold."""
+    for path in sorted(EXAMPLES.glob("*.py")):
+        if path.stem not in ONLINE:
+            yield path.with_suffix(".txt"), run(EXAMPLES, path.name)
 
 
 def main() -> None:
-    """Write the pages."""
-    for path, text in pages():
+    """Write the pages and the examples' outputs."""
+    for path, text in (*((path, text_of(path)) for path in paths()), *examples()):
         path.write_text(text, encoding="utf-8")
 
 

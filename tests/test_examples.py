@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from messages_server import MessagesServer
@@ -15,9 +16,12 @@ OFFLINE = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "wi
 
 
 def output_of(name: str, **environment: str) -> str:
-    argv = [sys.executable, EXAMPLES / f"{name}.py"]
     ran = subprocess.run(
-        argv, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+        [sys.executable, str(EXAMPLES / f"{name}.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -31,7 +35,7 @@ def test_an_example_prints_what_the_docs_say(name: str) -> None:
 def test_the_example_with_a_provider_runs_against_a_real_server() -> None:
     """The model reads one file after the other; a summary is what is asked for without tools."""
 
-    def script(body: dict[str, object], number: int) -> object:
+    def script(body: dict[str, Any], number: int) -> list[dict[str, Any]] | str:
         if "tools" not in body:
             return "Files 0 to 9 were read; rounding happens in src/billing/part_3.py."
         call = {

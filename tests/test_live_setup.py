@@ -16,7 +16,6 @@ from ctxbudget import ConfigError, Event, Run
 from ctxbudget.core.events import MoneyBudget, RunStarted
 from ctxbudget.core.policy import Moment
 from ctxbudget.core.types import Plan
-from ctxbudget.live.setup import agent_part, live_setup
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-4-5"
 
@@ -112,12 +111,8 @@ def test_a_file_and_what_is_said_beside_it(tmp_path: Path) -> None:
     other = started(str(path), budget=1000, policy="masking", model="gpt-5", window_tokens=5000)
     assert (other.scale.window_tokens, other.scale.budget_tokens) == (5000, 1000)
     assert other.policy["name"] == "masking"
-    setup = live_setup(path)
-    part = agent_part(setup, "two", "x")
-    assert part is not None
-    assert part.model == HAIKU
-    assert agent_part(setup, "one", "x") is None
-    assert agent_part(setup, "two", "y") is None
+    [agent] = start.agents
+    assert (agent.phase, agent.agent, agent.model) == ("two", "x", HAIKU)
 
 
 def test_a_shipped_workflow_by_name() -> None:

@@ -13,7 +13,7 @@ from ctxbudget.config.document import parse_document
 from ctxbudget.config.fields import budget_option, validated
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
-from ctxbudget.config.workflow_file import AgentPart, LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workflow
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import AgentPlan, MoneyBudget
 from ctxbudget.core.policy import Policy
@@ -93,17 +93,6 @@ def _agents(setup: RunSetup) -> tuple[AgentPlan, ...]:
         for wave in phase.all_waves()
         for one in wave.agents
     )
-
-
-def agent_part(setup: RunSetup, phase: str, agent: str) -> AgentPart | None:
-    """Return what the workflow says of an agent, if it says anything."""
-    for part in setup.loaded.workflow.phases:
-        if part.id == phase:
-            for wave in part.all_waves():
-                for one in wave.agents:
-                    if one.id == agent:
-                        return one
-    return None
 
 
 def _policy_spec(policy: PolicyLike | None) -> str | Mapping[str, Any] | None:

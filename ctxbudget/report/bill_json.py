@@ -9,7 +9,6 @@ from typing import Any
 from ctxbudget._version import __version__
 from ctxbudget.recorded.bill import Bill, Sums, Thread, families, holding_half
 
-
 _PLACES = 9
 """Decimal places of amounts that are not exact: quotients, and what others recorded."""
 

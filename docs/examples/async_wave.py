@@ -3,10 +3,13 @@
 import asyncio
 from itertools import count
 
-from ctxbudget import AsyncRun
+from ctxbudget import AsyncPhase, AsyncRun
+
+TEAMS = ("frontend", "backend", "database")
 
 
-async def work(phase, name):
+async def review(phase: AsyncPhase, name: str) -> None:
+    """Let one agent work and hand its report over."""
     async with await phase.agent(name) as agent:
         await agent.user(f"Look into {name}.")
         for number in range(3):
@@ -14,10 +17,12 @@ async def work(phase, name):
             await asyncio.sleep(0)  # here the provider would be awaited
             await agent.assistant(f"Step {number} of {name}.")
         report = "".join(f"{name}/part_{n}.py: reviewed, nothing to change\n" for n in range(60))
-        await agent.deliver(report, title=f"Review of {name}", metadata=f"{name}: 60 files, all fine")
+        # `metadata` is what may replace the report; without, it is extracted from the text.
+        await agent.deliver(report, title=f"Review of {name}", metadata=f"{name}: 60 files, fine")
 
 
-async def main():
+async def main() -> None:
+    """Let three agents look at once, then write with what is left of their reports."""
     run = await AsyncRun.open(
         window_tokens=10_000,
         phases=["look", "write"],
@@ -27,8 +32,8 @@ async def main():
     )
     async with run:
         async with await run.phase("look") as look:
-            await look.wave("frontend", "backend", "database")
-            await asyncio.gather(*(work(look, name) for name in ("frontend", "backend", "database")))
+            await look.wave(*TEAMS)
+            await asyncio.gather(*(review(look, name) for name in TEAMS))
         async with await run.phase("write") as write:
             await write.user("Write it up.")
             prompt = await write.prompt()

@@ -19,9 +19,9 @@ with TemporaryDirectory() as folder:
     with journal.open("a") as file:
         file.write('{"fact":"item_added","at":9')  # a line that a crash cut off
 
-    run = Run.resume(journal, counter="o200k_base", clock=clock)
+    run = Run.resume(journal, counter="o200k_base", clock=clock)  # the plan is in the journal
     print(run.dropped)
-    phase = run.phase("work")  # still open
+    phase = run.phase("work")  # still open, so this goes on with it
     phase.tool_result("c1", "184 tests collected")
     print(phase.prompt().text())
     phase.finish()
