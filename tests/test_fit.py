@@ -259,3 +259,16 @@ def test_any_prompt_fits_with_its_pins_and_whole_groups_or_is_refused(drawn: lis
         assert all(one.tokens == shortest_tokens(one) for one in store)
     if sum(one.tokens for one in items) <= LIMIT:
         assert not losses(world)
+
+
+def test_what_a_refused_prompt_brought_counts_as_not_seen() -> None:
+    """The model has seen the old result, and not the new one: only its head and tail stay."""
+    world = World(RulePolicy(name="none", rules=()), window=20_000)
+    world.add("goal", 100, "user").turn("old", 100, 3_000).call()
+    world.turn("new", 100, 3_000).call()
+    world.reject(limit_tokens=2_500)
+    assert losses(world)[:2] == ["clear old result", "drop old call old result"]
+    assert [one.do for one in world.pruned if "new result" in one.items] == ["snip"]
+    world.call()
+    world.turn("last", 100, 3_000).call()
+    assert "clear new result" in losses(world)

@@ -244,3 +244,18 @@ def test_a_run_that_could_not_begin_leaves_no_journal(tmp_path: Path) -> None:
         )
     assert not journal.exists()
     Run.open(journal=journal).close()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("", "was not given, nor a model"), ("my-model", "of 'my-model' is not known")],
+)
+def test_a_window_that_is_assumed_is_noted(model: str, said: str) -> None:
+    [note] = Run.open(model=model).notes
+    assert note == f"the window {said}: 200,000 tokens are assumed; set `window_tokens`"
+    assert Run.open(model=model, window_tokens=200_000).notes == []
+
+
+def test_a_name_beside_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name: is said by the workflow file"):
+        Run.open("jwt_auth", name="mine")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ctxbudget import Event, Prompt, Run, Summary, SummaryRequest
-from ctxbudget.core.events import Shortened, SpendingTold
+from ctxbudget import AsyncRun, Event, Prompt, Pruned, Review, Run, Summary, SummaryRequest
+from ctxbudget.core.events import Shortened, SpendingTold, Vetoed
 from ctxbudget.core.types import Form, Item, Kind
 from ctxbudget.journal import read_journal
 
@@ -339,3 +340,59 @@ def test_what_was_summarized_can_be_restored_and_summarized_again() -> None:
     prompt = turns(run, 3, start=4)
     assert prompt.problems() == []
     assert summary.id == "~summary1"
+
+
+# ---- a review that has to be awaited
+
+
+async def refusing(review: Review) -> str:
+    return f"not {review.rule}"
+
+
+def pruned_rules(events: list[Event]) -> list[str]:
+    return [event.rule for event in events if isinstance(event, Pruned)]
+
+
+def test_a_review_that_has_to_be_awaited_lets_nothing_through_where_it_cannot_be() -> None:
+    events: list[Event] = []
+    run = Run.open(
+        window_tokens=20_000,
+        policy="masking:keep=1",
+        counter="o200k_base",
+        review=refusing,
+        listeners=[events.append],
+    )
+    masked_twice(run)
+    vetoes = [event.reason for event in events if isinstance(event, Vetoed)]
+    assert vetoes
+    assert set(vetoes) == {"the review is asynchronous; use AsyncRun with it"}
+    assert pruned_rules(events) == []
+
+
+def test_a_review_is_awaited_in_an_asynchronous_run() -> None:
+    events: list[Event] = []
+
+    async def script() -> None:
+        run = await AsyncRun.open(
+            window_tokens=20_000,
+            policy="masking:keep=1",
+            counter="o200k_base",
+            review=refusing,
+            listeners=[events.append],
+        )
+        for number in range(3):
+            await run.tool_call("ls", {}, call_id=f"c{number}")
+            await run.tool_result(f"c{number}", "a long result " * 50)
+            await run.prompt()
+
+    asyncio.run(script())
+    vetoes = {event.reason for event in events if isinstance(event, Vetoed)}
+    assert vetoes == {"not mask old results"}
+    assert pruned_rules(events) == []
+
+
+def masked_twice(run: Run) -> None:
+    for number in range(3):
+        run.tool_call("ls", {}, call_id=f"c{number}")
+        run.tool_result(f"c{number}", "a long result " * 50)
+        run.prompt()

@@ -367,6 +367,7 @@ class Engine:
             tokens=thread.store.tokens,
             sent=thread.store.sent(),
         )
+        thread.is_refused = False
         thread.growth.called(thread.occupancy_tokens)
         thread.gauge.sent(thread.store.tokens)
         thread.calls_left = max(0, thread.calls_left - 1)
@@ -420,6 +421,7 @@ class Engine:
 
     def _rejected(self, fact: Rejected) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
+        thread.is_refused = True
         self._learn_limit(thread, fact)
         yield from self._deciding.fire(Trigger.REJECTED, thread, fact.at)
         yield from self._deciding.fit(thread, fact.at)

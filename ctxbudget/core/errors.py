@@ -159,8 +159,8 @@ class SpendingLimitError(CtxBudgetError):
     def __init__(self, *, scope: str, spent_usd: Decimal, limit_usd: Decimal) -> None:
         self.scope, self.spent_usd, self.limit_usd = scope, spent_usd, limit_usd
         super().__init__(
-            f"{scope}: {spent_usd:.4f} USD are spent of {limit_usd:.4f}; raise `budget_usd`, or let "
-            "it only tell (`stop: false`)"
+            f"{scope}: {spent_usd:.4f} USD are spent of {limit_usd:.4f}; raise `budget_usd`, or end "
+            "the run here"
         )
 
 

@@ -105,10 +105,9 @@ def _operations(
     What stand-ins hold is not known here, so clearing takes all candidates and relies on the
     plan's target to stop; dropping leaves nothing and can stop by itself.
     """
-    calls = thread.store.calls
     taken_tokens, seen = 0, set[str](keep)
     for entry in thread.store.matching(step.what):
-        if entry.item.id in seen or (not step.unseen and _is_unseen(entry, calls)):
+        if entry.item.id in seen or (not step.unseen and _is_unseen(entry, thread)):
             continue
         if step.do is Do.SNIP:
             left = max(LEAST_SNIP_TOKENS, entry.item.tokens - need_tokens)
@@ -120,7 +119,7 @@ def _operations(
         group = thread.store.leaving_with(entry.item.id)
         if not group or any(one.item.id in keep for one in group):
             continue
-        if not step.unseen and any(_is_unseen(one, calls) for one in group):
+        if not step.unseen and any(_is_unseen(one, thread) for one in group):
             continue
         seen.update(one.item.id for one in group)
         yield Operation(do=step.do, items=tuple(one.item.id for one in group))
@@ -129,6 +128,12 @@ def _operations(
             return
 
 
-def _is_unseen(entry: Entry, calls: int) -> bool:
-    """Return True for what no call has carried; before the first call that says nothing."""
-    return calls > 0 and entry.is_fresh(calls)
+def _is_unseen(entry: Entry, thread: Thread) -> bool:
+    """Return True for what no call has carried to the model.
+
+    Before the first call that was answered this says nothing: all would be unseen.
+    """
+    seen_calls = thread.store.calls - thread.is_refused
+    if seen_calls <= 0:
+        return False
+    return any(entry.is_fresh(calls) for calls in range(seen_calls, thread.store.calls + 1))

@@ -78,6 +78,8 @@ class Thread:
     model: str = ""
     calls_left: int = 0
     """Of the calls that were declared for it."""
+    is_refused: bool = False
+    """Whether the provider refused the last prompt, so that the model has not seen it."""
     goal: str | None = None
     """The user's goal, the first user message; it is pinned."""
     run_peak_tokens: int = 0

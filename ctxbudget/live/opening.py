@@ -79,7 +79,7 @@ def begin(workflow: str | PathLike[str] | None, given: OpenOptions) -> Parts:
     clock = given.get("clock", time.time)
     setup = live_setup(
         workflow,
-        name=given.get("name", "run"),
+        name=given.get("name"),
         model=given.get("model", ""),
         window_tokens=given.get("window_tokens"),
         reserve_tokens=given.get("reserve_tokens", 0),
@@ -97,6 +97,12 @@ def begin(workflow: str | PathLike[str] | None, given: OpenOptions) -> Parts:
         given, model, given.get("journal"), keeps_texts=given.get("keeps_texts", True)
     )
     parts = Parts(setup.start, options, setup)
+    if setup.window_is_assumed:
+        window = setup.start.scale.window_tokens
+        of = f"of {model!r} is not known" if model else "was not given, nor a model"
+        parts.watchman.notes.append(
+            f"the window {of}: {window:,} tokens are assumed; set `window_tokens`"
+        )
     parts.open_journal()
     return parts
 

@@ -33,7 +33,7 @@ DEFAULT_PHASE = "work"
 def live_setup(
     workflow: str | PathLike[str] | None,
     *,
-    name: str = "run",
+    name: str | None = None,
     model: str = "",
     window_tokens: int | None = None,
     reserve_tokens: int = 0,
@@ -53,10 +53,13 @@ def live_setup(
     """
     spec = _policy_spec(policy)
     if workflow is None:
-        loaded = _from_arguments(name, model, window_tokens, reserve_tokens, budget, phases, spec)
+        loaded = _from_arguments(
+            name or "run", model, window_tokens, reserve_tokens, budget, phases, spec
+        )
         overrides = Overrides(allocator=allocator, policy=spec if isinstance(spec, str) else None)
     else:
-        for key, one in (("phases", phases), ("reserve_tokens", reserve_tokens or None)):
+        said = {"name": name, "phases": phases, "reserve_tokens": reserve_tokens or None}
+        for key, one in said.items():
             if one is not None:
                 raise ConfigError("is said by the workflow file; change it there", location=(key,))
         loaded = read_workflow(find("workflows", fspath(workflow)))

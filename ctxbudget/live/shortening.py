@@ -38,8 +38,9 @@ STUB_NAMES = 3
 Summarize: TypeAlias = Callable[[SummaryRequest], "Summary | str | Awaitable[Summary | str]"]
 """Writes a summary; may be a coroutine function in an asynchronous run."""
 
-ReviewHook: TypeAlias = Callable[[Review], "bool | str"]
-"""Says whether a plan may be carried out: True, False, or the reason why not."""
+ReviewHook: TypeAlias = Callable[[Review], "bool | str | Awaitable[bool | str]"]
+"""Says whether a plan may be carried out: True, False, or the reason why not; may be a coroutine
+function in an asynchronous run."""
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class Shortener:
     def answer(self, effect: Effect) -> Answered:
         """Perform an effect."""
         if isinstance(effect, Review):
-            return self._reviewed(effect)
+            return self._reviewed(effect, self._verdict(effect))
         if not self._wants_summary(effect):
             return self._short(effect)
         request = self._request(effect)
@@ -84,7 +85,7 @@ class Shortener:
     async def answer_async(self, effect: Effect) -> Answered:
         """Perform an effect, awaiting a summarizer that is asynchronous."""
         if isinstance(effect, Review):
-            return self._reviewed(effect)
+            return self._reviewed(effect, await self._verdict_async(effect))
         if not self._wants_summary(effect):
             return self._short(effect)
         request = self._request(effect)
@@ -98,12 +99,28 @@ class Shortener:
 
     # ---- reviews
 
-    def _reviewed(self, effect: Review) -> Reviewed:
+    def _verdict(self, effect: Review) -> object:
         """Ask the hook; one that raises refuses, since nobody has allowed the plan."""
         try:
             verdict = True if self.review is None else self.review(effect)
         except Exception as error:
-            verdict = f"the review failed: {type(error).__name__}: {error}"
+            return _failed(error)
+        if not inspect.isawaitable(verdict):
+            return verdict
+        if inspect.iscoroutine(verdict):
+            verdict.close()
+        return "the review is asynchronous; use AsyncRun with it"
+
+    async def _verdict_async(self, effect: Review) -> object:
+        """Ask the hook, awaiting one that is asynchronous."""
+        try:
+            verdict = True if self.review is None else self.review(effect)
+            return await verdict if inspect.isawaitable(verdict) else verdict
+        except Exception as error:
+            return _failed(error)
+
+    def _reviewed(self, effect: Review, verdict: object) -> Reviewed:
+        """Return what a verdict means: True, False, or the reason why not."""
         reason = verdict if isinstance(verdict, str) else "" if verdict else "refused"
         return Reviewed(
             at=effect.at,
@@ -276,6 +293,10 @@ class _TextCounter:
 
 def _is_text(text: object) -> bool:
     return isinstance(text, str) and bool(text.strip())
+
+
+def _failed(error: Exception) -> str:
+    return f"the review failed: {type(error).__name__}: {error}"
 
 
 def _placeholder(item: Item) -> str:

@@ -125,7 +125,7 @@ def _where(why: Why) -> Iterator[str]:
         ended = "" if is_open else ", which has ended"
         yield one_line(f"now: evicted from the prompt of {thread}{ended}, {item.tokens:,} tokens")
     is_shortened = any(item.version != why.item.version for _, _, item in why.present)
-    if why.evicted or is_shortened:
+    if why.text is not None and (why.evicted or is_shortened):
         yield one_line(f"whole text: ctxbudget restore {why.journal} {why.item.id}")
     if not why.present and not why.evicted:
         yield "now: in no prompt; its thread has ended"
