@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from io import BufferedReader, BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded_lines import (
     as_bytes,
     claude,
+    claude_progress,
     claude_usage,
     claude_user,
     codex_count,
     codex_meta,
+    codex_turn,
     codex_usage,
     mini_swe,
     mini_swe_answer,
@@ -33,10 +39,15 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.types import Do, Scale
 from ctxbudget.journal import JournalWriter
+from ctxbudget.prices import price_of
+from ctxbudget.recorded.bill import Bill
 from ctxbudget.recorded.files import found_files
 from ctxbudget.recorded.formats import HEAD_LINES, RefusedError, usage_rows
 from ctxbudget.recorded.lines import unpacked
+from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import DAMAGED_KEPT, RecordedFile, Split
+from ctxbudget.report.bill_json import bill_as_data
+from ctxbudget.report.bill_notes import bill_notes, file_notes
 
 PI_LINES: list[dict[str, Any]] = [
     {"type": "session", "version": 3, "id": "p-1", "timestamp": "…", "cwd": "/home/ann/shop"},
@@ -139,7 +150,12 @@ def test_our_own_journals_have_the_answered_calls_and_the_summaries() -> None:
     write = JournalWriter(text)
     scale = Scale(window_tokens=9, reserve_tokens=0, budget_tokens=9)
     write(RunStarted(at=at, workflow="login", scale=scale, phases=(), model="claude-opus-4-6"))
-    sent = {"tokens": 100, "cache_read_tokens": 0, "cache_write_tokens": 0, "uncached_tokens": 100}
+    sent: dict[str, Any] = {
+        "tokens": 100,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "uncached_tokens": 100,
+    }
     write(CallSent(at=at, call=1, **sent))
     write(
         CallAnswered(
@@ -215,8 +231,75 @@ def test_a_mark_or_half_a_character_does_not_damage_a_line(line: bytes) -> None:
     assert (len(rows), file.damaged_lines) == (1, 0)
 
 
+def test_a_clock_that_does_not_count_from_1970_gives_no_dates() -> None:
+    head = b'{"journal":"ctxbudget","version":1}'
+    rows, _ = read([head, {"fact": "call_answered", "at": 12.5, "uncached_tokens": 3}])
+    assert [(row.at_s, row.tokens.uncached_tokens) for row in rows] == [(None, 3)]
+
+
+SEEDS: list[list[dict[str, Any]]] = [
+    [claude("m1", claude_usage(1)), claude_progress("a1", claude_usage(2), "ab12"), claude_user()],
+    [
+        codex_meta(source={"subagent": {"thread_spawn": {"parent_thread_id": "t"}}}),
+        codex_turn("gpt-5.5"),
+        codex_count(codex_usage(9, 2, 1), codex_usage(9, 2, 1)),
+        codex_count(codex_usage(20, 4, 2), None),
+    ],
+    PI_LINES,
+    [
+        {"journal": "ctxbudget", "version": 1},
+        {"fact": "call_answered", "at": 1.8e9, "uncached_tokens": 3, "model": "gpt-5.5"},
+        {"fact": "shortened", "at": 1.8e9, "charge": {"model": "gpt-5.5", "uncached_tokens": 3}},
+    ],
+    [mini_swe(mini_swe_answer("g-1", 20, 10, 5, 0.01))],
+    [{"messages": [{"role": "assistant", "usage": {"prompt_tokens": 3}, "model": "x"}]}],
+]
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**40), 10**40),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(
+        ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", [], {}, [[1]], [{}]]
+    ),
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value inside a JSON value."""
+    if path:
+        yield path
+    for key in (
+        value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
+    ):
+        yield from places(value[key], (*path, key))
+
+
+@given(data=st.data(), lines=st.sampled_from(SEEDS), junk=st.lists(JUNK, min_size=1, max_size=3))
+def test_whatever_stands_in_a_line_is_read_or_refused(
+    data: st.DataObject, lines: list[dict[str, Any]], junk: list[Any]
+) -> None:
+    spoilt: Any = copy.deepcopy(lines)
+    for value in junk:
+        path = data.draw(st.sampled_from(list(places(spoilt))))
+        inner = spoilt
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = copy.deepcopy(value)
+    file = RecordedFile(file="x")
+    bill = Bill(PriceBook(price_of), by="day")
+    try:
+        bill.add(file, usage_rows(BytesIO(as_bytes(spoilt)), file))
+    except RefusedError:
+        return
+    bill.finish()
+    assert json.loads(json.dumps(bill_as_data(bill, "today")))["totals"]["files"] == 1
+    assert all(isinstance(one, str) for one in (*file_notes(file), *bill_notes(bill, [file])))
+
+
 def packed(raw: bytes) -> BufferedReader:
-    return BufferedReader(BytesIO(raw))  # type: ignore[arg-type]
+    return BufferedReader(BytesIO(raw))
 
 
 def test_gzip_is_read_by_what_it_is_and_told_where_it_breaks_off() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.output import console, print_json
@@ -21,11 +21,26 @@ from ctxbudget.recorded.lines import unpacked
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile, UsageRow
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 _DAY_S = 86_400.0
 _STEP_ROWS = 100
 """Between two looks at the progress bar inside a file."""
 
-Watch: TypeAlias = Callable[[str, Iterator[UsageRow], BufferedReader], Iterator[UsageRow]]
+
+class Shown(Protocol):
+    """Shows how far reading has come."""
+
+    def rows(
+        self, name: str, rows: Iterator[UsageRow], stream: BufferedReader
+    ) -> Iterator[UsageRow]:
+        """Pass a file's rows on."""
+        ...
+
+    def done(self, name: str) -> None:
+        """Take note that a file was read, or left out."""
+        ...
 
 
 def run(
@@ -72,17 +87,18 @@ def _read_all(bill: Bill, names: Sequence[str], paths: Sequence[str]) -> list[Re
     """Add all files to the bill; those that cannot be read are told, and left out."""
     files: list[RecordedFile] = []
     refused: list[str] = []
-    with _progress(names) as watch:
+    with _progress(names) as shown:
         for name in names:
             file = RecordedFile(file=name)
             try:
-                _read(bill, file, watch)
+                _read(bill, file, shown)
             except RefusedError as error:
                 refused.append(f"{name}: {error}")
             except OSError as error:
                 refused.append(f"{name}: {(error.strerror or 'cannot be read').lower()}")
             else:
                 files.append(file)
+            shown.done(name)
     if not files:
         raise SourceError(_nothing_read(refused, paths))
     for one in refused:
@@ -90,10 +106,10 @@ def _read_all(bill: Bill, names: Sequence[str], paths: Sequence[str]) -> list[Re
     return files
 
 
-def _read(bill: Bill, file: RecordedFile, watch: Watch) -> None:
+def _read(bill: Bill, file: RecordedFile, shown: Shown) -> None:
     with opened(file.file) as stream:
         rows = usage_rows(unpacked(stream), file)
-        bill.add(file, watch(file.file, rows, stream))
+        bill.add(file, shown.rows(file.file, rows, stream))
 
 
 def _nothing_read(refused: Sequence[str], paths: Sequence[str]) -> str:
@@ -116,32 +132,47 @@ def _tell(bill: Bill, files: Sequence[RecordedFile]) -> None:
 
 
 @contextmanager
-def _progress(names: Sequence[str]) -> Iterator[Watch]:
-    """Yield what passes rows on; on a terminal it draws a bar of the bytes read."""
+def _progress(names: Sequence[str]) -> Iterator[Shown]:
+    """Yield what shows progress: on a terminal a bar of the bytes read, elsewhere nothing."""
     if not sys.stderr.isatty():
-        yield lambda name, rows, stream: rows
+        yield _Nothing()
         return
     from rich.console import Console
     from rich.progress import Progress
 
     errors = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    sizes = {name: _size_bytes(name) for name in names}
-    with Progress(console=errors, transient=True) as bar:
-        task = bar.add_task("reading", total=sum(sizes.values()) or None)
-        done_bytes = 0
+    with Progress(console=errors, transient=True) as progress:
+        yield _Bar(progress, names)
 
-        def watched(
-            name: str, rows: Iterator[UsageRow], stream: BufferedReader
-        ) -> Iterator[UsageRow]:
-            nonlocal done_bytes
-            for number, row in enumerate(rows):
-                if number % _STEP_ROWS == 0 and name != STDIN:
-                    bar.update(task, completed=done_bytes + stream.tell())
-                yield row
-            done_bytes += sizes[name]
-            bar.update(task, completed=done_bytes)
 
-        yield watched
+class _Nothing:
+    def rows(
+        self, name: str, rows: Iterator[UsageRow], stream: BufferedReader
+    ) -> Iterator[UsageRow]:
+        return rows
+
+    def done(self, name: str) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, progress: Progress, names: Sequence[str]) -> None:
+        self._progress = progress
+        self._sizes = {name: _size_bytes(name) for name in names}
+        self._done_bytes = 0
+        self._task = progress.add_task("reading", total=sum(self._sizes.values()) or None)
+
+    def rows(
+        self, name: str, rows: Iterator[UsageRow], stream: BufferedReader
+    ) -> Iterator[UsageRow]:
+        for number, row in enumerate(rows):
+            if number % _STEP_ROWS == 0 and name != STDIN:
+                self._progress.update(self._task, completed=self._done_bytes + stream.tell())
+            yield row
+
+    def done(self, name: str) -> None:
+        self._done_bytes += self._sizes[name]
+        self._progress.update(self._task, completed=self._done_bytes)
 
 
 def _size_bytes(name: str) -> int:

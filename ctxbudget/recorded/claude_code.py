@@ -72,7 +72,7 @@ Source: measured on answers of versions 2.0.76 to 2.1.49 that do tell their outp
 
 def is_line(line: Mapping[str, Any]) -> bool:
     """Return whether a line is of this format."""
-    return line.get("type") in _KNOWN and any(mark in line for mark in _MARKS)
+    return text_of(line.get("type")) in _KNOWN and any(mark in line for mark in _MARKS)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
     calls: dict[str, _Open] = {}
     has_main = has_sidechain = False
     for number, line in lines:
-        kind = line.get("type")
+        kind = text_of(line.get("type"))
         if file.session is None or file.project is None:
             file.session = file.session or text_of(line.get("sessionId"))
             file.project = file.project or text_of(line.get("cwd"))

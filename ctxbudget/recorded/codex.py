@@ -40,7 +40,9 @@ _KNOWN: Final = frozenset(
 def is_line(line: Mapping[str, Any]) -> bool:
     """Return whether a line is of this format."""
     return (
-        line.get("type") in _KNOWN and "timestamp" in line and isinstance(line.get("payload"), dict)
+        text_of(line.get("type")) in _KNOWN
+        and "timestamp" in line
+        and isinstance(line.get("payload"), dict)
     )
 
 
@@ -49,7 +51,7 @@ def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
     thread, model, agent = "", "", None
     total: Mapping[str, Any] = {}
     for number, line in lines:
-        kind, payload = line.get("type"), mapping(line.get("payload"))
+        kind, payload = text_of(line.get("type")), mapping(line.get("payload"))
         if kind == "session_meta":
             if file.session is None:
                 agent = _identify(file, payload)

@@ -34,6 +34,8 @@ def rows(document: Mapping[str, Any], file: RecordedFile) -> Iterator[UsageRow]:
     for number, message in enumerate(document["messages"], 1):
         extra = mapping(mapping(message).get("extra"))
         response = mapping(extra.get("response"))
+        if not response:
+            continue
         usage = mapping(response.get("usage"))
         try:
             tokens = split_of(usage)

@@ -44,7 +44,7 @@ def is_line(line: Mapping[str, Any]) -> bool:
 def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
     """Yield a file's calls as they come."""
     for number, line in lines:
-        kind, message = line.get("type"), mapping(line.get("message"))
+        kind, message = text_of(line.get("type")), mapping(line.get("message"))
         if kind == "session" and file.session is None:
             file.session, file.project = text_of(line.get("id")), text_of(line.get("cwd"))
         elif kind == "compaction":

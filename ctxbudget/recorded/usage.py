@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 DAMAGED_KEPT = 20
 """So many numbers of damaged lines are kept; beyond, they are only counted."""
@@ -99,6 +99,10 @@ class DamagedUsageError(ValueError):
     """A line's usage is no usage: a number is missing or makes no sense."""
 
 
+_MOST_TOKENS: Final = 10**15
+"""No call used as many; a larger number is damage."""
+
+
 def count(usage: Mapping[str, Any], key: str) -> int:
     """Return a number of tokens; 0 where there is none.
 
@@ -108,7 +112,7 @@ def count(usage: Mapping[str, Any], key: str) -> int:
     value = usage.get(key)
     if value is None:
         return 0
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < _MOST_TOKENS:
         raise DamagedUsageError(f"{key} is {value!r}")
     return value
 
@@ -169,13 +173,13 @@ def seconds(timestamp: object) -> float | None:
             at = datetime.fromisoformat(timestamp)
         except ValueError:
             return None
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        timestamp = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     if isinstance(timestamp, int | float) and 0 < timestamp < _END_S:
         return float(timestamp)
     return None
 
 
-_END_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+_END_S: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def usd(amount: object) -> Decimal | None:
@@ -185,4 +189,4 @@ def usd(amount: object) -> Decimal | None:
     return Decimal(repr(amount))
 
 
-_MOST_USD = 1e9
+_MOST_USD: Final = 1e9

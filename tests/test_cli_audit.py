@@ -1,0 +1,252 @@
+"""Tests of `ctxbudget audit`: the real command on sessions written here."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import pty
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ROOT, Command, in_subprocess
+from recorded_lines import (
+    as_bytes,
+    claude,
+    claude_progress,
+    claude_usage,
+    claude_user,
+    codex_count,
+    codex_meta,
+    codex_turn,
+    codex_usage,
+    mini_swe,
+    mini_swe_answer,
+)
+
+MAIN_LINES = [
+    claude_user(),
+    claude("m1", claude_usage(1_000, read=100_000, w1h=20_000, output=2), text="x" * 3000),
+    claude("m1", claude_usage(1_000, read=100_000, w1h=20_000, output=3_000), stop="end_turn"),
+    claude_progress("a1", claude_usage(100, w5m=4_000, output=50), "ab12"),
+    {"type": "moon-phase", "sessionId": "s-1"},
+    b'{"type":"assistant","uuid":"u',
+    claude(
+        "m2", claude_usage(10, read=121_000, output=900), stop="end_turn", at="2026-03-03T08:00:00Z"
+    ),
+]
+"""At 5, 0.5, 6.25, 10 and 25 dollars per million tokens of each kind, the main thread costs
+(1,010 x 5 + 221,000 x 0.5 + 20,000 x 10 + 3,900 x 25) / 1,000,000 = 0.41305 dollars.
+"""
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Path:
+    """Return a folder of one session of each of four kinds, and a file that is none."""
+    folder = tmp_path / "recorded"
+    (folder / "s-1" / "subagents").mkdir(parents=True)
+    (folder / "s-1.jsonl.gz").write_bytes(gzip.compress(as_bytes(MAIN_LINES)))
+    own = [claude("b1", claude_usage(500, output=20), agent="cd34", stop="end_turn")]
+    (folder / "s-1" / "subagents" / "agent-cd34.jsonl").write_bytes(as_bytes(own))
+    first = codex_usage(50_000, 40_000, 1_000)
+    codex = [codex_meta(), codex_turn("gpt-5.5"), codex_count(first, first)]
+    (folder / "t-1.jsonl").write_bytes(as_bytes(codex))
+    trajectory = mini_swe(mini_swe_answer("g-1", 1820, 0, 565, 0.01042))
+    (folder / "trajectory.json").write_text(json.dumps(trajectory, indent=1), encoding="utf-8")
+    (folder / "package.json").write_text('{"name": "shop"}', encoding="utf-8")
+    return folder
+
+
+def by_file(found: dict[str, Any]) -> dict[tuple[str, str | None], dict[str, Any]]:
+    return {(Path(row["file"]).name, row["agent"]): row for row in found["sessions"]}
+
+
+def test_a_folder_of_sessions_as_json(ctxbudget: Command, sessions: Path) -> None:
+    ran = ctxbudget("audit", sessions, "--json")
+    rows = by_file(ran.json)
+    main = rows["s-1.jsonl.gz", None]
+    wanted = {
+        "source": "claude_code",
+        "session": "s-1",
+        "project": "/home/ann/shop",
+        "parent": None,
+        "calls": 2,
+        "models": ["claude-opus-4-6"],
+        "uncached_input_tokens": 1_010,
+        "cache_read_tokens": 221_000,
+        "cache_write_5m_tokens": 0,
+        "cache_write_1h_tokens": 20_000,
+        "output_tokens": 3_900,
+        "cost_usd": "0.41305",
+        "cost_known_frac": 1.0,
+        "peak_prompt_tokens": 121_010,
+        "started_at": "2026-03-02T10:00:00.000Z",
+        "ended_at": "2026-03-03T08:00:00.000Z",
+        "skipped_lines": 1,
+        "damaged_lines": 1,
+    }
+    assert {key: main[key] for key in wanted} == wanted
+    inner, own = rows["s-1.jsonl.gz", "ab12"], rows["agent-cd34.jsonl", "cd34"]
+    assert inner["parent"] == own["parent"] == main["file"]
+    assert (inner["cost_usd"], own["cost_usd"]) == ("0.02675", "0.003")
+    swe = rows["trajectory.json", None]
+    assert (swe["cost_usd"], swe["recorded_cost_usd"]) == ("0.01042", "0.01042")
+    assert {row["source"] for row in rows.values()} == {"claude_code", "codex", "mini_swe"}
+    totals = ran.json["totals"]
+    assert (totals["files"], totals["calls"]) == (4, 6)
+    costs = [Decimal(row["cost_usd"]) for row in rows.values()]
+    assert Decimal(totals["cost_usd"]) == sum(costs, Decimal(0))
+    assert ran.json["price_date"].startswith("genai-prices")
+    assert ran.json["half_of_cost"] == [main["file"]]
+
+
+def test_what_was_left_out_is_told(ctxbudget: Command, sessions: Path) -> None:
+    told = ctxbudget("audit", sessions).err
+    assert "package.json: is of no format that is known; left out" in told
+    assert "s-1.jsonl.gz: damaged line left out: 6" in told
+    assert "skipped: moon-phase 1" in told
+
+
+def test_the_table_has_sub_agents_under_their_parent(ctxbudget: Command, sessions: Path) -> None:
+    lines = ctxbudget("audit", sessions).out.splitlines()
+    first = [line.split()[0] for line in lines if "%" in line and "sent" not in line]
+    assert first == ["s-1.jsonl.gz", "└", "└", "t-1.jsonl", "trajectory.json", "total"]
+    assert "0.41" in lines[3]
+    assert "91.3%" in lines[3]
+    assert any(
+        "1 of 3 sessions holds half of the cost (0.44 USD): s-1.jsonl.gz" in one for one in lines
+    )
+    assert any(one.startswith("prices: genai-prices") for one in lines)
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("day", ["2025-11-18", "2026-03-02", "2026-03-03"]),
+        ("project", ["/home/ann/shop", "(not recorded)"]),
+        ("model", ["claude-opus-4-6", "gpt-5.5", "google/gemini-3-pro-preview"]),
+    ],
+)
+def test_other_rows(ctxbudget: Command, sessions: Path, by: str, names: list[str]) -> None:
+    found = ctxbudget("audit", sessions, "--by", by, "--json").json
+    assert (found["by"], [one["name"] for one in found["groups"]]) == (by, names)
+    assert sum(one["calls"] for one in found["groups"]) == found["totals"]["calls"]
+    out = ctxbudget("audit", sessions, "--by", by).out
+    assert all(name in out for name in names)
+    assert "s-1.jsonl" not in "".join(out.splitlines()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("options", "calls"),
+    [
+        (["--since", "2026-03-03"], 1),
+        (["--since", "2026-03-02"], 5),
+        (["--until", "2026-03-02"], 5),
+        (["--since", "2026-03-02", "--until", "2026-03-02"], 4),
+        (["--since", "2027-01-01"], 0),
+    ],
+)
+def test_a_range_of_days(
+    ctxbudget: Command, sessions: Path, options: list[str], calls: int
+) -> None:
+    found = ctxbudget("audit", sessions, "--json", *options).json
+    assert found["totals"]["calls"] == calls
+    assert ctxbudget("audit", sessions, *options).code == 0
+
+
+def test_mistakes_are_told_in_one_line(ctxbudget: Command, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    for arguments, words in (
+        ([tmp_path / "nothing"], "no such file"),
+        ([tmp_path / "x.json"], "of no format that is known; name files that hold Claude Code"),
+        ([tmp_path / "x.json", "--since", "soon"], "%Y-%m-%d"),
+        (["-", "--since", "2026-02-02", "--until", "2026-02-01"], "swap them"),
+    ):
+        assert words in ctxbudget("audit", *arguments).error
+    (tmp_path / "empty").mkdir()
+    assert "no .jsonl, .json or .gz file" in ctxbudget("audit", tmp_path / "empty").error
+
+
+def test_one_unreadable_path_does_not_stop_the_others(ctxbudget: Command, sessions: Path) -> None:
+    ran = ctxbudget("audit", sessions / "t-1.jsonl", sessions / "gone.jsonl", "--json")
+    assert len(ran.json["sessions"]) == 1
+    assert "gone.jsonl: no such file or directory; left out" in ran.err
+
+
+def test_an_unknown_model_is_told_once(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    lines = [claude(f"m{number}", claude_usage(5), model="gryphon-9") for number in range(3)]
+    path.write_bytes(as_bytes(lines))
+    ran = ctxbudget("audit", path, "--json")
+    (row,) = ran.json["sessions"]
+    assert (row["calls"], row["cost_usd"], row["cost_known_frac"]) == (3, None, 0.0)
+    assert ran.json["unknown_models"] == ["gryphon-9"]
+    assert ran.err.count("gryphon-9") == 1
+    assert "unknown" in ctxbudget("audit", path).out
+
+
+def test_copies_and_placeholders_are_told(ctxbudget: Command, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        lines = [claude("m1", claude_usage(1_000, output=1), text="x" * 330)]
+        (tmp_path / name).write_bytes(as_bytes(lines))
+    ran = ctxbudget("audit", tmp_path, "--json")
+    (copy,) = ran.json["duplicates"]
+    assert (Path(copy["file"]).name, Path(copy["also_in"]).name) == ("b.jsonl", "a.jsonl")
+    assert ran.json["totals"]["duplicate_calls"] == 1
+    assert "recorded in" in ran.err
+    assert "2 calls of 2 recorded only a placeholder" in ran.err
+    assert "about 218 tokens" in ran.err
+
+
+def run(cwd: Path, *arguments: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "ctxbudget", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=given,
+        capture_output=True,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_stdin_is_read_packed_or_not(tmp_path: Path, is_packed: bool) -> None:
+    raw = as_bytes(MAIN_LINES)
+    ran = run(tmp_path, "audit", "-", "--json", given=gzip.compress(raw) if is_packed else raw)
+    found = json.loads(ran.stdout)
+    assert [(row["file"], row["agent"]) for row in found["sessions"]] == [
+        ("-", None),
+        ("-", "ab12"),
+    ]
+
+
+def test_a_terminal_shows_how_far_reading_is(sessions: Path) -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "ctxbudget", "audit", str(sessions)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    shown = ""
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while part := os.read(ours, 100_000):
+            shown += part.decode()
+    os.close(ours)
+    assert "reading" in shown
+    assert "100%" in shown
+    assert "\x1b[3" not in shown
+    assert b"s-1.jsonl.gz" in done.stdout
+
+
+def test_the_help_has_examples(tmp_path: Path) -> None:
+    ran = in_subprocess("audit", "--help", cwd=tmp_path)
+    assert "Examples:" in ran.out
+    assert "--since DATE" in ran.out
