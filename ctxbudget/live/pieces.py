@@ -166,6 +166,8 @@ def _from_openai_call(call: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return what an SDK's object stands for, without the fields that were never set."""
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

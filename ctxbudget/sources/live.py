@@ -227,17 +227,19 @@ class LiveSource:
         pinned: bool = False,
         source: str | None = None,
         name: str | None = None,
+        size: Size | None = None,
     ) -> Facts[str]:
         """Add one block to a thread's prompt and return its id.
 
         `source` says what the text is a copy of: a later item of the same source supersedes it.
+        `size` is the block's, where it has been measured already.
 
         Raises:
             SourceError: a tool result has no call.
             AdapterError: it cannot be counted.
         """
         self._check_open()
-        size = self.sizer(piece.block)
+        size = size or self.sizer(piece.block)
         item = Item(
             id=name or self._new_id(thread),
             tokens=size.tokens,
@@ -266,12 +268,11 @@ class LiveSource:
     ) -> Facts[tuple[str, ...]]:
         """Add blocks in order and return their ids."""
         ids = []
-        pieces = list(pieces)
-        for piece in pieces:  # an error is told before anything is added; sizes are remembered
-            self.sizer(piece.block)
-        for piece in pieces:
+        # all are measured before the first is added, so that an error adds none
+        measured = [(piece, self.sizer(piece.block)) for piece in pieces]
+        for piece, size in measured:
             name = yield from self.add(
-                piece, thread=thread, layer=layer, pinned=pinned, source=source
+                piece, thread=thread, layer=layer, pinned=pinned, source=source, size=size
             )
             ids.append(name)
         return tuple(ids)
