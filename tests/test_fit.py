@@ -264,11 +264,19 @@ def test_any_prompt_fits_with_its_pins_and_whole_groups_or_is_refused(drawn: lis
 def test_what_a_refused_prompt_brought_counts_as_not_seen() -> None:
     """The model has seen the old result, and not the new one: only its head and tail stay."""
     world = World(RulePolicy(name="none", rules=()), window=20_000)
-    world.add("goal", 100, "user").turn("old", 100, 3_000).call()
-    world.turn("new", 100, 3_000).call()
-    world.reject(limit_tokens=2_500)
+    world.add("goal", 100, "user").turn("old", 100, 2_000).call()
+    world.turn("new", 100, 2_000).call()
+    world.reject(limit_tokens=2_100)
     assert losses(world)[:2] == ["clear old result", "drop old call old result"]
     assert [one.do for one in world.pruned if "new result" in one.items] == ["snip"]
     world.call()
-    world.turn("last", 100, 3_000).call()
+    world.turn("last", 100, 2_000).call()
     assert "clear new result" in losses(world)
+
+
+def test_a_result_that_alone_is_over_the_limit_keeps_head_and_tail() -> None:
+    """Even before the first call, and rather than losing anything else."""
+    world = call_with([goal(500), OLD, item("huge", 80_000, **RESULT)])
+    assert losses(world)[0] == "snip huge"
+    assert world.prompt()["huge"] == LIMIT // 4
+    assert "old" in world.prompt()

@@ -270,15 +270,57 @@ def test_any_tool_id_finds_its_result(name: str) -> None:
     assert "result 1" in goes_on(run).text()
 
 
-def test_two_results_for_one_call_are_both_kept() -> None:
+def test_a_call_has_one_result() -> None:
     run = open_run()
     run.user("goal")
     run.tool_call("read", {}, call_id="c")
     run.tool_result("c", "first")
-    run.tool_result("c", "second")
+    with pytest.raises(SourceError, match="'c' has its result already"):
+        run.tool_result("c", "second")
     text = goes_on(run).text()
     assert "first" in text
-    assert "second" in text
+    assert "second" not in text
+
+
+def test_a_call_that_waits_is_not_made_again() -> None:
+    """As a retry after a crash would: the result would belong to the wrong one."""
+    run = open_run()
+    run.user("goal")
+    run.tool_call("read", {}, call_id="c")
+    with pytest.raises(SourceError, match="'c' waits for its result already"):
+        run.tool_call("read", {}, call_id="c")
+    run.tool_result("c", "first")
+    assert len([item for item in run.items() if item.group]) == 2
+
+
+def test_a_phase_that_is_over_is_not_begun_again_by_mistake() -> None:
+    run = open_run(phases=["a", "b"])
+    run.phase("a").finish()
+    with pytest.raises(SourceError, match="phase 'a' is over"):
+        run.phase("a")
+    assert (run.finished_phases, run.open_phase) == (["a"], None)
+    run.phase("a", again=True).finish()
+    run.phase("b")
+    assert (run.finished_phases, run.open_phase) == (["a"], "b")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jurnal": "x"}, "jurnal: there is no such argument; did you mean 'journal'"),
+        ({"keeps_texts": "no"}, "keeps_texts: expected True or False, found 'no'"),
+        ({"review": 3}, "review: expected a function, found 3"),
+        ({"summarize": "x"}, "summarize: expected a function, found 'x'"),
+        ({"listeners": print}, "listeners: expected a list of functions"),
+        ({"listeners": [1]}, "listeners: expected a list of functions"),
+        ({"marks": 3}, "marks: expected CacheMarks or None, found 3"),
+        ({"clock": 5}, "clock: expected a function, found 5"),
+    ],
+)
+def test_an_option_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Run.open(window_tokens=5_000, **options)
+    assert message in str(caught.value)
 
 
 def test_calls_side_by_side_are_answered_in_any_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctxbudget.cli.journal_view import read_into
+from ctxbudget.cli.journal_view import note, read_into
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.fields import tokens_option
 from ctxbudget.config.policy_file import (
@@ -13,6 +13,7 @@ from ctxbudget.config.policy_file import (
     policy_from_data,
     refuse_impossible,
 )
+from ctxbudget.core.errors import BudgetExceededError, ConfigError, PolicyError
 from ctxbudget.core.events import Event
 from ctxbudget.core.types import Scale
 from ctxbudget.journal import TextLine
@@ -53,19 +54,39 @@ def _replays(recorded: RecordedRun, policies: tuple[str, ...], settings: Setting
     chosen = [load_policy(name) for name in policies] or [policy_from_data(recorded.start.policy)]
     if all(one.label != "none" for one in chosen):
         chosen.append(load_policy("none"))
+    found = []
     for one in chosen:
-        _check(one, recorded, settings)
-    return [what_if(recorded, one, settings) for one in chosen]
+        try:
+            _check(one, recorded, settings)
+            found.append(what_if(recorded, one, settings))
+        except (BudgetExceededError, ConfigError, PolicyError) as error:
+            if not found and one is chosen[-1]:
+                raise
+            note(f"policy {one.label} is left out: {error}")
+    return found
 
 
 def _check(policy: LoadedPolicy, recorded: RecordedRun, settings: Settings) -> None:
     scale = recorded.start.scale
     window = settings.window_tokens or scale.window_tokens
+    limit = window - scale.reserve_tokens
+    if limit < 1:
+        raise ConfigError(
+            f"{window:,} tokens leave nothing beside the reserve of {scale.reserve_tokens:,}; "
+            "name a larger window",
+            location=("--window",),
+        )
+    if settings.budget_tokens is not None and settings.budget_tokens > limit:
+        raise ConfigError(
+            f"{settings.budget_tokens:,} tokens are more than the {limit:,} that the window "
+            "leaves; name a smaller budget or a larger --window",
+            location=("--budget",),
+        )
     refuse_impossible(
         policy,
         Scale(
             window_tokens=window,
             reserve_tokens=scale.reserve_tokens,
-            budget_tokens=settings.budget_tokens or scale.budget_tokens,
+            budget_tokens=settings.budget_tokens or min(scale.budget_tokens, limit),
         ),
     )

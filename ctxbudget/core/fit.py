@@ -17,6 +17,9 @@ LEAST_ROOM_FRAC, MOST_ROOM_FRAC = 0.05, 0.3
 """A step aims below the hard limit, so that the next calls do not ask for another one at once:
 each is a rewrite of the cache. A dearer step is not taken for that."""
 
+OVERSIZED_FRAC = 0.25
+"""Of the hard limit: what stays of a result that alone is larger than it."""
+
 LEAST_SNIP_TOKENS = 200
 """Below, head and tail say too little to be worth their place."""
 
@@ -34,11 +37,19 @@ class _Step:
     reason: str
     unseen: bool = False
     """Takes what the model has not seen yet, which all other steps leave."""
+    oversized: bool = False
+    """Takes only what alone is larger than the hard limit, seen or not."""
 
 
 RESULTS = Filter(kinds=(Kind.TOOL_RESULT,), forms=(Form.WHOLE, Form.SNIP, Form.DIGEST))
 
 STEPS = (
+    _Step(
+        do=Do.SNIP,
+        what=Filter(kinds=(Kind.TOOL_RESULT,), forms=(Form.WHOLE,)),
+        reason="one result alone is larger than the hard limit; head and tail stay",
+        oversized=True,
+    ),
     _Step(
         do=Do.DIGEST,
         what=Filter(kinds=(Kind.ARTIFACT,), forms=(Form.WHOLE,), ready=True),
@@ -105,27 +116,43 @@ def _operations(
     What stand-ins hold is not known here, so clearing takes all candidates and relies on the
     plan's target to stop; dropping leaves nothing and can stop by itself.
     """
+    if step.do is Do.DROP:
+        yield from _drops(thread, step, need_tokens, keep)
+        return
+    limit = thread.scale.hard_limit_tokens
+    for entry in thread.store.matching(step.what):
+        item = entry.item
+        is_asked = item.tokens > limit if step.oversized else _may_take(entry, step, thread)
+        if item.id in keep or not is_asked:
+            continue
+        left = None
+        if step.do is Do.SNIP:
+            room = int(limit * OVERSIZED_FRAC) if step.oversized else item.tokens - need_tokens
+            left = max(LEAST_SNIP_TOKENS, room)
+        yield Operation(do=step.do, items=(item.id,), limit_tokens=left)
+
+
+def _drops(
+    thread: Thread, step: _Step, need_tokens: int, keep: AbstractSet[str]
+) -> Iterator[Operation]:
+    """Yield whole groups, the oldest first, until what they hold covers the need."""
     taken_tokens, seen = 0, set[str](keep)
     for entry in thread.store.matching(step.what):
-        if entry.item.id in seen or (not step.unseen and _is_unseen(entry, thread)):
-            continue
-        if step.do is Do.SNIP:
-            left = max(LEAST_SNIP_TOKENS, entry.item.tokens - need_tokens)
-            yield Operation(do=step.do, items=(entry.item.id,), limit_tokens=left)
-            continue
-        if step.do is not Do.DROP:
-            yield Operation(do=step.do, items=(entry.item.id,))
+        if entry.item.id in seen:
             continue
         group = thread.store.leaving_with(entry.item.id)
-        if not group or any(one.item.id in keep for one in group):
-            continue
-        if not step.unseen and any(_is_unseen(one, thread) for one in group):
+        may_go = all(one.item.id not in keep and _may_take(one, step, thread) for one in group)
+        if not group or not may_go:
             continue
         seen.update(one.item.id for one in group)
         yield Operation(do=step.do, items=tuple(one.item.id for one in group))
         taken_tokens += sum(one.item.tokens for one in group)
         if taken_tokens >= need_tokens:
             return
+
+
+def _may_take(entry: Entry, step: _Step, thread: Thread) -> bool:
+    return step.unseen or not _is_unseen(entry, thread)
 
 
 def _is_unseen(entry: Entry, thread: Thread) -> bool:

@@ -327,9 +327,11 @@ class AsyncRun(RunReading, AsyncScope):
         run.dropped = dropped
         return run
 
-    async def phase(self, name: str, *, model: str | None = None) -> AsyncPhase:
-        """Begin a phase, or go on with it if it is the one that runs."""
-        await self._desk.do(self._desk.parts.source.start_phase(name))
+    async def phase(
+        self, name: str, *, model: str | None = None, again: bool = False
+    ) -> AsyncPhase:
+        """Begin a phase, or go on with it if it is the one that runs; as `Run.phase`."""
+        await self._desk.do(self._desk.parts.source.start_phase(name, again=again))
         return AsyncPhase(self._desk, name, self.model if model is None else model)
 
     async def register(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypedDict
 
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.counting import Counter
 from ctxbudget.journal import Fsync
 from ctxbudget.live.parts import Options, Parts, take_up
@@ -76,6 +76,7 @@ def begin(workflow: str | PathLike[str] | None, given: OpenOptions) -> Parts:
         ConfigError: a file or an argument is wrong.
         JournalError: the journal cannot be written, or is there already.
     """
+    _check(given, OpenOptions)
     clock = given.get("clock", time.time)
     setup = live_setup(
         workflow,
@@ -113,7 +114,47 @@ def resume(journal: str | PathLike[str], given: ResumeOptions) -> tuple[Parts, s
     Raises:
         JournalError: the journal cannot be read or written, or holds no texts.
     """
+    _check(given, ResumeOptions)
     return take_up(_options(given, given.get("model", ""), journal, keeps_texts=True))
+
+
+_FUNCTIONS = ("summarize", "review", "redact", "clock")
+_FLAGS = ("keeps_texts", "strips_thinking")
+
+
+def _check(given: OpenOptions | ResumeOptions, known: type) -> None:
+    """Check that options have known names, and values that could be meant.
+
+    Raises:
+        ConfigError: names the option, what was found, and what is allowed.
+    """
+    names = set(known.__annotations__)
+    for base in known.__mro__:
+        names |= set(getattr(base, "__annotations__", ()))
+    for name, value in given.items():
+        if name not in names:
+            raise ConfigError(
+                f"there is no such argument; {near_misses(name, names)}", location=(name,)
+            )
+        wanted = _wanted(name, value)
+        if wanted:
+            found = f"{str(value)[:60]!r}" if isinstance(value, str) else str(value)[:60]
+            raise ConfigError(f"expected {wanted}, found {found}", location=(name,))
+
+
+def _wanted(name: str, value: object) -> str:
+    """Return what an option should be, if its value is not that."""
+    if name in _FUNCTIONS and value is not None and not callable(value):
+        return "a function"
+    if name in _FLAGS and not isinstance(value, bool | None):
+        return "True or False"
+    if name == "marks" and not isinstance(value, CacheMarks | None):
+        return "CacheMarks or None"
+    if name == "listeners":
+        is_list = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+        if not is_list or not all(callable(one) for one in value):  # type: ignore[attr-defined]
+            return "a list of functions"
+    return ""
 
 
 def _fsync(name: Fsync | str) -> Fsync:

@@ -115,6 +115,16 @@ class RunReading:
         return self._reads.read(lambda parts: parts.history.rent(by))
 
     @property
+    def finished_phases(self) -> list[str]:
+        """The phases that are over, in the order in which they ended; for a run taken up again."""
+        return self._reads.read(lambda parts: list(parts.source.finished_phases))
+
+    @property
+    def open_phase(self) -> str | None:
+        """The phase that runs, or None."""
+        return self._reads.read(lambda parts: parts.source.phase)
+
+    @property
     def notes(self) -> list[str]:
         """What went wrong on the way without stopping the run, such as a failed summarizer."""
         return self._reads.read(lambda parts: list(parts.watchman.notes))

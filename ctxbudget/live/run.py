@@ -390,13 +390,14 @@ class Run(RunReading, Scope):
         """Whether the run has ended."""
         return self._desk.parts.is_finished
 
-    def phase(self, name: str, *, model: str | None = None) -> Phase:
+    def phase(self, name: str, *, model: str | None = None, again: bool = False) -> Phase:
         """Begin a phase, or go on with it if it is the one that runs. A `with` ends it.
 
         Raises:
-            SourceError: there is no such phase, or another one is open.
+            SourceError: there is no such phase, another one is open, or this one is over already
+                and is not meant `again`.
         """
-        self._desk.do(self._desk.parts.source.start_phase(name))
+        self._desk.do(self._desk.parts.source.start_phase(name, again=again))
         return Phase(self._desk, name, self.model if model is None else model)
 
     def register(self, name: str, text: str, *, activated_by: str | Sequence[str] = ()) -> str:

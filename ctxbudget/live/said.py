@@ -83,8 +83,10 @@ class Said:
         """Say what the provider reported, without an answer.
 
         Raises:
-            AdapterError: an amount is below 0.
+            AdapterError: it is no Usage, or an amount is below 0.
         """
+        if not isinstance(usage, Usage):
+            raise AdapterError(f"expected a Usage, found {str(usage)[:60]!r}; or use `answered`")
         amounts = (usage.uncached_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
         if min(*amounts, usage.cache_write_1h_tokens, usage.output_tokens) < 0:
             raise AdapterError(f"amounts of tokens are 0 or more, found {usage}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -12,6 +13,7 @@ from ctxbudget.core.events import (
     Answered,
     CallAnswered,
     CallSent,
+    CallStarted,
     Event,
     Fact,
     Injected,
@@ -109,10 +111,20 @@ class _Reader:
     _present: dict[str, dict[str, None]] = field(default_factory=dict)
     """The items that stand in each thread's prompt as a whole."""
     _open: dict[str, _Call] = field(default_factory=dict)
+    _begun: dict[str, int] = field(default_factory=dict)
+    """Where each thread's latest call stands in the facts, until it is answered."""
+    _unsent: set[str] = field(default_factory=set)
+    """Threads whose latest call was begun and not sent."""
+    _dropped: set[int] = field(default_factory=set)
+    """Places of calls that the engine or the provider refused: nothing was paid for them."""
+    _calls: Counter[str] = field(default_factory=Counter)
+    _model: dict[str, str] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Take an event in."""
         if isinstance(event, Fact) and not isinstance(event, OURS):
+            if isinstance(event, CallStarted):
+                self._begin(event.thread)
             self.run.facts.append(_as_counted(event))
         note = _NOTES.get(type(event))
         if note is not None:
@@ -121,9 +133,27 @@ class _Reader:
     def finished(self) -> RecordedRun:
         for thread in list(self._open):
             self._close(thread)
+        self._dropped.update(self._begun[thread] for thread in self._unsent)
+        self.run.facts = [
+            fact for place, fact in enumerate(self.run.facts) if place not in self._dropped
+        ]
         if not self.run.reported_calls:
             self.run.cost_usd = None
         return self.run
+
+    def _begin(self, thread: str) -> None:
+        """Note that a call is begun; one before it that was not sent was refused by the engine."""
+        if thread in self._unsent:
+            self._dropped.add(self._begun[thread])
+        self._begun[thread] = len(self.run.facts)
+        self._unsent.add(thread)
+
+    def _rejected(self, event: Rejected) -> None:
+        """Forget a call that the provider refused."""
+        if self._open.pop(event.thread, None) is not None:
+            self._dropped.add(self._begun[event.thread])
+            self._calls[event.thread] -= 1
+            self.run.calls -= 1
 
     def _here(self, thread: str) -> dict[str, None]:
         return self._present.setdefault(thread, {})
@@ -170,10 +200,14 @@ class _Reader:
     def _sent(self, event: CallSent) -> None:
         self._use(event.thread)
         self.run.calls += 1
-        self._open[event.thread] = _Call(event.call, frozenset(self._here(event.thread)))
+        self._calls[event.thread] += 1
+        self._unsent.discard(event.thread)
+        self._model[event.thread] = event.model
+        number = self._calls[event.thread]
+        self._open[event.thread] = _Call(number, frozenset(self._here(event.thread)))
 
     def _answered(self, event: CallAnswered) -> None:
-        price = self.run.start.prices.get(event.model)
+        price = self.run.start.prices.get(event.model or self._model.get(event.thread, ""))
         self.run.reported_calls += 1
         if price is None or self.run.cost_usd is None:
             self.run.cost_usd = None
@@ -212,6 +246,7 @@ _NOTES: dict[type, Callable[[_Reader, Any], None]] = {
     Seeded: _Reader._seeded,
     Pruned: _Reader._went,
     Withdrawn: _Reader._went,
+    Rejected: _Reader._rejected,
     Restored: _Reader._restored,
     CallSent: _Reader._sent,
     CallAnswered: _Reader._answered,

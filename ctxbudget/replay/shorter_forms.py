@@ -11,6 +11,7 @@ from ctxbudget.core.events import (
     Answered,
     Effect,
     Event,
+    Injected,
     ItemAdded,
     Pruned,
     Review,
@@ -70,7 +71,7 @@ class AssumedSizes:
 
     def __call__(self, event: Event) -> None:
         """Take an event in."""
-        if isinstance(event, ItemAdded):
+        if isinstance(event, ItemAdded | Injected):
             self._tokens[event.item.id] = event.item.tokens
         elif isinstance(event, Pruned) and event.stand_in is not None:
             self._tokens[event.stand_in.id] = event.stand_in.tokens

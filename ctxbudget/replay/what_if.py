@@ -13,7 +13,7 @@ from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import CallSent, Event, Fact, ItemAdded, Pruned, RunStarted
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Item, Price, Scale
-from ctxbudget.live.pieces import text_of
+from ctxbudget.live.pieces import media_of, text_of
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
 from ctxbudget.metrics import Metrics
@@ -126,8 +126,10 @@ class _Bill:
 
     def _summarized(self, event: Pruned, stand_in: Item) -> None:
         self.compactions += 1
-        price = self.prices.get(self._model.get(event.thread, ""))
-        if price is not None:
+        price = self.prices.get(self._model.get(event.thread, self.run.start.model))
+        if price is None:
+            self.is_known = False
+        else:
             self.cost_usd += price.cost_usd(
                 uncached_tokens=event.removed_tokens, output_tokens=stand_in.tokens
             )
@@ -181,7 +183,10 @@ class _Replay:
         samples = [
             (fact.item.tokens, text_of(contents[fact.text]))
             for fact in self.run.facts
-            if isinstance(fact, ItemAdded) and fact.text is not None and fact.text in contents
+            if isinstance(fact, ItemAdded)
+            and fact.text is not None
+            and fact.text in contents
+            and not any(media_of(contents[fact.text]))  # an image has tokens and no text
         ]
         shortener = Shortener(self.texts, scaled_sizer(samples), self._store_of)
         return shortener.answer, []

@@ -106,6 +106,8 @@ class LiveSource:
     phase: str | None = None
     """The phase that runs."""
     wave: _Wave | None = None
+    finished_phases: dict[str, None] = field(default_factory=dict)
+    """Those that are over, in the order in which they ended."""
     _at: float = 0.0
     _phase_of_thread: dict[str, str | None] = field(default_factory=dict)
     _agents: dict[str, tuple[str, int, str]] = field(default_factory=dict)
@@ -114,6 +116,10 @@ class LiveSource:
     _calls: dict[tuple[str, str], str] = field(default_factory=dict)
     """The group of each (thread, call id) that waits for its result, or had it last."""
     _tools: dict[tuple[str, str], str] = field(default_factory=dict)
+    _waiting: set[tuple[str, str | None]] = field(default_factory=set)
+    """The groups of calls without a result, by thread."""
+    _groups: dict[tuple[str, str], tuple[str, Kind]] = field(default_factory=dict)
+    """The group and kind of each item of a call, by thread."""
     _gains: dict[str, _Gain] = field(default_factory=dict)
     _delivered: dict[str, list[str]] = field(default_factory=dict)
     _is_finished: bool = False
@@ -127,8 +133,12 @@ class LiveSource:
 
     # ---- phases, waves, agents
 
-    def start_phase(self, phase: str) -> Facts[None]:
-        """Begin a phase, or go on with it if it is the one that runs."""
+    def start_phase(self, phase: str, *, again: bool = False) -> Facts[None]:
+        """Begin a phase, or go on with it if it is the one that runs.
+
+        Raises:
+            SourceError: another one is open, or it is over already and is not meant `again`.
+        """
         if self.phase == phase:
             return
         self._check_open()
@@ -136,6 +146,10 @@ class LiveSource:
             raise SourceError(
                 f"phase {self.phase!r} is still open, so {phase!r} cannot start; finish it first, "
                 "with `with run.phase(...)` or `phase.finish()`"
+            )
+        if phase in self.finished_phases and not again:
+            raise SourceError(
+                f"phase {phase!r} is over; go on with the next, or say `again=True` to repeat it"
             )
         yield PhaseStarted(at=self.now(), phase=phase)
 
@@ -417,6 +431,11 @@ class LiveSource:
             block = self.texts.find(event.thread, item.id, item.version) or {}
             self._calls[event.thread, str(block.get("id"))] = item.group
             self._tools[event.thread, item.group] = item.tool or ""
+            self._waiting.add((event.thread, item.group))
+        elif item.kind is Kind.TOOL_RESULT and item.group is not None:
+            self._waiting.discard((event.thread, item.group))
+        if item.group is not None:
+            self._groups[event.thread, item.id] = (item.group, item.kind)
         measured, self._measured = self._measured, None
         if measured is not None and measured[0] == item.id:
             self._gain(event.thread).add(measured[1])
@@ -426,7 +445,19 @@ class LiveSource:
     def _heard_phase(self, event: PhaseStarted) -> None:
         self.phase, self.wave = event.phase, None
 
+    def _heard_withdrawal(self, event: Withdrawn) -> None:
+        """Let calls that the host took back, or whose results it took back, be said again."""
+        gone = [self._groups.pop((event.thread, name), None) for name in event.items]
+        for found in gone:
+            if found is not None and found[1] is Kind.TOOL_RESULT:
+                self._waiting.add((event.thread, found[0]))
+        for found in gone:
+            if found is not None and found[1] is Kind.TOOL_CALL:
+                self._waiting.discard((event.thread, found[0]))
+                self._tools.pop((event.thread, found[0]), None)
+
     def _heard_phase_end(self, event: PhaseFinished) -> None:
+        self.finished_phases[event.phase] = None
         self.phase = self.wave = None
 
     def _heard_wave(self, event: WaveStarted) -> None:
@@ -509,6 +540,12 @@ class LiveSource:
         if call is None:
             return None
         known = self._calls.get((thread, call))
+        is_waiting = (thread, known) in self._waiting
+        if piece.kind is Kind.TOOL_CALL and is_waiting:
+            raise SourceError(
+                f"tool call {call!r} waits for its result already; add that, or give this call "
+                "another id"
+            )
         if piece.kind is Kind.TOOL_CALL:
             group, number = call, 1
             while (thread, group) in self._tools:
@@ -519,6 +556,8 @@ class LiveSource:
             raise SourceError(
                 f"tool result {call!r} has no tool call in thread {thread!r}; add the call first"
             )
+        if not is_waiting:
+            raise SourceError(f"tool call {call!r} has its result already; each call has one")
         return known
 
 
@@ -536,5 +575,6 @@ _NOTES: dict[type, Callable[[LiveSource, Any], None]] = {
     CallSent: LiveSource._heard_sent,
     CallAnswered: LiveSource._heard_answer,
     RunFinished: LiveSource._heard_end,
+    Withdrawn: LiveSource._heard_withdrawal,
 }
 """What each event means to the counters."""
