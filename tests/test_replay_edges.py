@@ -1,26 +1,27 @@
-"""Fail on the checkout of 07:12, pass with /tmp/replay_fixes.diff; append to tests/test_replay.py."""
+"""Tests of replays at the edges: calls that were refused, images, summaries without a call."""
 
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
 from test_replay import (
     PRICE,
-    BudgetExceededError,
-    CallSent,
     Clock,
-    Decimal,
-    Path,
-    Run,
-    World,
     events_of,
     journaled,
     of_world,
     policy,
-    pytest,
     reads,
-    recorded_run,
-    rules,
     run_of,
-    what_if,
     world,
 )
+from worlds import World, rules
+
+from ctxbudget import BudgetExceededError, Run
+from ctxbudget.core.events import CallSent
+from ctxbudget.replay import recorded_run, what_if
 
 
 def test_a_report_without_a_model_is_of_the_calls_model() -> None:
