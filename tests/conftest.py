@@ -9,8 +9,10 @@ from ctxbudget.cli.main import main
 
 
 @pytest.fixture
-def ctxbudget(capsys: pytest.CaptureFixture[str]) -> Command:
+def ctxbudget(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command, run in this process: the same code as in a shell, a second sooner."""
+    for name in ("COLUMNS", "LINES", "NO_COLOR"):  # some frameworks' imports set them
+        monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Ran:
         capsys.readouterr()

@@ -45,7 +45,7 @@ TABLE = "".join(f"{n},alpha{n},2026-01-{n % 28 + 1:02},{n * 3.7:.2f}\n" for n in
 SAMPLES = [
     ("english", ENGLISH * 20, ContentClass.PROSE),
     ("german", GERMAN * 20, ContentClass.PROSE),
-    ("markdown", (ROOT / "README.md").read_text(encoding="utf-8"), ContentClass.PROSE),
+    ("markdown", (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8"), ContentClass.PROSE),
     ("python", PYTHON, ContentClass.CODE),
     ("javascript", JAVASCRIPT * 20, ContentClass.CODE),
     ("json", json.dumps(RECORDS, indent=2), ContentClass.STRUCTURED),
