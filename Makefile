@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lint types bench torture schema docs lowest clean help
+.PHONY: demo test fuzz check format lint types bench torture schema docs lowest clean help
 
 help:
 	@echo "make demo    simulate the shipped workflows"
 	@echo "make test    run the tests"
+	@echo "make fuzz    look for new examples that break the invariants, ROUNDS=10 times"
 	@echo "make check   format check, lint, types and tests"
 	@echo "make bench   measure the speed of the engine and of live runs, as ratios within one run"
 	@echo "make torture a long run against a local server, killed 50 times"
@@ -29,6 +30,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
+
+ROUNDS ?= 10
+fuzz: $(READY)
+	for round in $$(seq $(ROUNDS)); do \
+		HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n auto -m hypothesis || exit 1; \
+	done
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

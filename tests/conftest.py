@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from commands import Command, Ran
+from hypothesis import settings
 
 from ctxbudget.cli.main import main
+
+# A test run says the same each time; new examples are looked for with `make fuzz`.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("fuzz", derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture

@@ -169,6 +169,13 @@ def test_what_may_not_be_touched_and_does_not_fit_is_named_with_its_size() -> No
     assert f"{message}goal (4,000), b (8)." in str(error)
 
 
+def test_metadata_that_the_fit_makes_may_have_to_go_as_well() -> None:
+    kept = item("kept", 600, kind=Kind.ARTIFACT, ready=True, stand_in_layer=Layer.PERMANENT)
+    world = call_with([goal(9_950), kept])
+    assert losses(world) == ["digest kept", "drop kept"]
+    assert world.store().tokens == 9_950
+
+
 def uncertain(error_tokens: int, limit_tokens: int) -> World:
     """Return a world in which four reported items of 1,000 tokens are made to fit a limit."""
     world = World(RulePolicy(name="none", rules=()), window=LIMIT)

@@ -159,12 +159,13 @@ class Thread:
         number = 0
         for operation in changes:
             answer = yield from self._shorter(operation, at)
-            tokens = self._left_tokens(operation, answer.tokens)
+            layer = _layer_after(operation.do, self._first(operation), is_fit=is_fit)
+            tokens = self._left_tokens(operation, answer.tokens, layer)
             if tokens is None:
                 continue  # a summary turned out no shorter than what it would replace
             number = number or next(numbers.plans)
             removed = self._removed(operation)
-            stand_in = self._stand_in(operation, tokens, answer.error_tokens, numbers)
+            stand_in = self._stand_in(operation, tokens, answer.error_tokens, layer, numbers)
             self._swap(operation.items, stand_in, number)
             self._known.pop(_key(operation), None)
             self.fired_at_call[plan.rule] = self.store.calls
@@ -255,7 +256,8 @@ class Thread:
             is_summary = operation.do is Do.SUMMARIZE
             asked = operation.limit_tokens or 0
             size = asked if is_summary else (yield from self._shorter(operation, at)).tokens
-            tokens = self._left_tokens(operation, size)
+            layer = _layer_after(operation.do, self._first(operation), is_fit=is_fit)
+            tokens = self._left_tokens(operation, size, layer)
             if tokens is None:
                 continue
             taken.append(operation)
@@ -269,7 +271,7 @@ class Thread:
             return moves
         return taken
 
-    def _left_tokens(self, operation: Operation, tokens: int) -> int | None:
+    def _left_tokens(self, operation: Operation, tokens: int, layer: Layer) -> int | None:
         """Return what an operation leaves, given its stand-in's size; None if it is pointless.
 
         A stand-in that is no shorter is not put in. But an output that is its own metadata still
@@ -278,14 +280,16 @@ class Thread:
         removed = self._removed(operation)
         if tokens < removed or not operation.items or operation.reads:
             return tokens
-        item = self.store[operation.items[0]]
-        is_move = operation.do is Do.DIGEST and _layer_after(Do.DIGEST, item) is not item.layer
+        is_move = operation.do is Do.DIGEST and layer is not self._first(operation).layer
         return removed if is_move else None
 
     def _is_enough(self, plan: Plan, gain_tokens: int) -> bool:
         return plan.until_tokens is not None and (
             self.occupancy_tokens - gain_tokens <= plan.until_tokens
         )
+
+    def _first(self, operation: Operation) -> Item:
+        return self.store[(operation.items or operation.reads)[0]]
 
     def _removed(self, operation: Operation) -> int:
         return sum(self.store[name].tokens for name in operation.items)
@@ -377,12 +381,17 @@ class Thread:
         return max(0, behind - leaving)
 
     def _stand_in(
-        self, operation: Operation, tokens: int, error_tokens: int, numbers: Numbers
+        self,
+        operation: Operation,
+        tokens: int,
+        error_tokens: int,
+        layer: Layer,
+        numbers: Numbers,
     ) -> Item | None:
         if operation.do is Do.DROP:
             return None
         form = FORM_AFTER[operation.do]
-        first = self.store[(operation.items or operation.reads)[0]]
+        first = self._first(operation)
         if len(operation.items) == 1 and operation.do is not Do.SUMMARIZE:
             return replace(
                 first,
@@ -390,7 +399,7 @@ class Thread:
                 error_tokens=error_tokens,
                 form=form,
                 version=self.store.next_version(first.id),
-                layer=_layer_after(operation.do, first),
+                layer=layer,
             )
         return Item(
             id=f"~{form}{next(numbers.stand_ins)}",
@@ -415,8 +424,13 @@ def _key(operation: Operation) -> tuple[Do, tuple[str, ...], int | None]:
     return operation.do, (*operation.items, *operation.reads), operation.limit_tokens
 
 
-def _layer_after(do: Do, item: Item) -> Layer:
-    """Return the layer of an item's shorter form: artifacts become metadata, notes always are."""
+def _layer_after(do: Do, item: Item, *, is_fit: bool) -> Layer:
+    """Return the layer of an item's shorter form: artifacts become metadata, notes always are.
+
+    What the fit makes shorter does not become permanent: it may have to go as well.
+    """
+    if do is Do.STUB:
+        return Layer.METADATA
     if do is Do.DIGEST and item.kind is Kind.ARTIFACT:
-        return item.stand_in_layer
-    return Layer.METADATA if do is Do.STUB else item.layer
+        return Layer.METADATA if is_fit else item.stand_in_layer
+    return item.layer
