@@ -15,7 +15,7 @@ from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, read_workflow
-from ctxbudget.core.errors import BudgetExceededError, JournalError
+from ctxbudget.core.errors import JournalError
 from ctxbudget.core.types import Level
 from ctxbudget.journal import JournalWriter, is_journal, is_locked
 from ctxbudget.metrics import Metrics
@@ -75,15 +75,12 @@ def _run_all(
 
 def _under_none(
     loaded: LoadedWorkflow, overrides: Overrides, runs: list[tuple[str, Metrics]]
-) -> Metrics | None:
-    """Return the same run under `none`, or None if even the fit to the window cannot save it."""
+) -> Metrics:
+    """Return the same run under `none`."""
     for label, metrics in runs:
         if label == "none":
             return metrics
-    try:
-        return simulate(set_up_run(loaded, overrides.with_policy("none")), measure_for(loaded))
-    except BudgetExceededError:
-        return None
+    return simulate(set_up_run(loaded, overrides.with_policy("none")), measure_for(loaded))
 
 
 @contextmanager

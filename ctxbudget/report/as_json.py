@@ -11,7 +11,7 @@ from ctxbudget.metrics import Metrics
 from ctxbudget.report.diagnosis import diagnose
 
 
-def simulation(runs: Sequence[tuple[str, Metrics]], none: Metrics | None) -> dict[str, Any]:
+def simulation(runs: Sequence[tuple[str, Metrics]], none: Metrics) -> dict[str, Any]:
     """Return a simulation's numbers: the first policy at the top, all of them under `compare`.
 
     Args:
@@ -25,9 +25,8 @@ def simulation(runs: Sequence[tuple[str, Metrics]], none: Metrics | None) -> dic
         "allocator": first.allocator,
         **_one(policy, first),
         "findings": [asdict(finding) for finding in diagnose(first)],
+        "none": {"run": asdict(none.run)},
     }
-    if none is not None:
-        result["none"] = {"run": asdict(none.run)}
     if len(runs) > 1:
         result["compare"] = [_one(name, metrics) for name, metrics in runs]
     return result
