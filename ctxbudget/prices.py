@@ -206,6 +206,7 @@ def cache_of(model: str) -> Cache:
     return Cache(
         write_multiplier=float(price.cache_write_5m_usd / price.input_usd),
         read_multiplier=float(price.cache_read_usd / price.input_usd),
+        write_1h_multiplier=float(price.cache_write_1h_usd / price.input_usd),
         ttl_s=_CACHE_TTL_S,
         min_tokens=min_tokens,
     )

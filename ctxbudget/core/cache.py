@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctxbudget.core.store import Sent
 from ctxbudget.core.types import Cache
@@ -19,42 +19,85 @@ class Split:
 
 
 @dataclass(slots=True)
+class _Held:
+    """What the last call on a model left in the cache."""
+
+    at: float
+    ttl_s: float
+    tokens: int
+    """Of the prompt's beginning that has not changed since."""
+
+
+@dataclass(slots=True)
 class CacheState:
-    """What one thread's cache holds.
+    """What the cache holds of one thread, for each model.
 
     A call reads the longest prefix that equals the previous call's on the same model, if the
     cache is alive and the prefix long enough to have been cached; it writes the rest.
     """
 
-    model: str | None = None
-    last_call_at: float = 0.0
-    cached_tokens: int = 0
-    """Length of the last prompt, if it was long enough to be cached; else 0."""
+    _held: dict[str, _Held] = field(default_factory=dict)
+    _told_tokens: int | None = None
+    """What the next call finds, where the world said so."""
+    _may_be_unread: bool = False
+    """Whether that is what others left, which was never sent from here."""
 
-    def is_warm(self, at: float, model: str, cache: Cache) -> bool:
-        """Return True if a call now could read what the last call left.
+    @property
+    def was_written(self) -> bool:
+        """Whether any call was long enough to be cached."""
+        return any(held.tokens for held in self._held.values())
+
+    def is_warm(self, at: float, model: str) -> bool:
+        """Return True if a call now could read what the last call on this model left.
 
         A read keeps the cache alive, so its life counts from the last call.
         """
-        return (
-            self.cached_tokens > 0 and self.model == model and at - self.last_call_at <= cache.ttl_s
-        )
+        held = self._held.get(model)
+        return held is not None and held.tokens > 0 and at - held.at <= held.ttl_s
 
-    def call(self, at: float, *, model: str, cache: Cache, tokens: int, sent: Sent) -> Split:
-        """Return how the cache splits a prompt, and remember the call."""
-        warm = self.is_warm(at, model, cache)
-        held = self.cached_tokens if warm else 0
-        same = min(sent.same_prefix_tokens, held)
-        read = same if same >= cache.min_tokens else 0
+    def lost(self, kept_tokens: int) -> None:
+        """Take in that the cache holds no more than so many tokens of the prompt's beginning."""
+        self._told_tokens, self._may_be_unread = kept_tokens, False
+
+    def found(self, tokens: int) -> None:
+        """Take in that the cache holds so many tokens of the beginning, whoever put them there."""
+        self._told_tokens, self._may_be_unread = tokens, True
+
+    def call(
+        self, at: float, *, model: str, cache: Cache, tokens: int, sent: Sent, fixed_tokens: int
+    ) -> Split:
+        """Return how the cache splits a prompt, and remember the call.
+
+        `fixed_tokens` are those at the front which nothing changes: what others may share.
+        """
+        for held in self._held.values():
+            held.tokens = min(held.tokens, sent.same_prefix_tokens)
+        warm = self.is_warm(at, model)
+        same = self._held[model].tokens if warm else 0
+        is_as_thought = self._told_tokens is None
+        found = self._found_tokens(model, same, fixed_tokens)
+        after = sent.carried_after_tokens if warm and is_as_thought else 0
+        read = found + (after if cache.reads_anywhere else 0)
+        read = read if read >= cache.min_tokens else 0
         cacheable = tokens >= cache.min_tokens
-        self.model, self.last_call_at = model, at
-        self.cached_tokens = tokens if cacheable else 0
+        self._held[model] = _Held(at, cache.ttl_s, tokens if cacheable else 0)
         return Split(
             cache_read_tokens=read,
             cache_write_tokens=tokens - read if cacheable else 0,
             uncached_tokens=0 if cacheable else tokens - read,
-            rewritten_tokens=same - read + sent.carried_after_tokens if warm else 0,
+            rewritten_tokens=same + after - read if is_as_thought else 0,
         )
+
+    def _found_tokens(self, model: str, same_tokens: int, fixed_tokens: int) -> int:
+        """Return how much of the beginning a call finds, given what it should find."""
+        told, self._told_tokens = self._told_tokens, None
+        if told is None:
+            return same_tokens
+        if not self._may_be_unread:
+            return min(told, same_tokens)
+        held = self._held.get(model)
+        known_tokens = max(held.tokens if held is not None else 0, fixed_tokens)
+        return max(same_tokens, min(told, known_tokens))
 
 
 def pays_off(

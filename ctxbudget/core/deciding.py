@@ -142,7 +142,7 @@ class Deciding:
         judges: bool = True,
     ) -> Steps:
         before = thread.store.tokens
-        cache, numbers = self.state.cache(thread.model), self.state.numbers
+        cache, numbers = self.state.cache(thread), self.state.numbers
         for plan in plans:
             yield from thread.carry_out(plan, at=at, cache=cache, numbers=numbers, is_fit=is_fit)
             while thread.charges:

@@ -16,6 +16,8 @@ from ctxbudget.core.events import (
     Activated,
     AgentFinished,
     AgentStarted,
+    CacheFound,
+    CacheLost,
     CallAnswered,
     CallSent,
     CallStarted,
@@ -51,7 +53,7 @@ from ctxbudget.core.policy import Policy
 from ctxbudget.core.returning import Return, bring_back, return_of_item, return_of_plan
 from ctxbudget.core.run_state import RunState, open_run
 from ctxbudget.core.thread import Thread
-from ctxbudget.core.types import MAIN, Do, Item, Kind, Layer, Level, Trigger
+from ctxbudget.core.types import LONG_TTL_S, MAIN, Do, Item, Kind, Layer, Level, Trigger
 from ctxbudget.core.watch import Filter
 
 HANDED_DOWN = Filter(layers=(Layer.TRANSIENT, Layer.METADATA), kinds=(Kind.ARTIFACT, Kind.SUMMARY))
@@ -89,6 +91,8 @@ class Engine:
             Withdrawn: self._withdrawn,
             Registered: self._registered,
             Activated: self._activated,
+            CacheLost: self._cache_lost,
+            CacheFound: self._cache_found,
             CallStarted: self._call_started,
             CallAnswered: self._call_answered,
             PromptCounted: self._prompt_counted,
@@ -352,10 +356,10 @@ class Engine:
     def _call_started(self, fact: CallStarted) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         self.state.spending.check(self.state.phase)
-        thread.model = fact.model
-        cache = self.state.cache(fact.model)
+        thread.model, thread.ttl_s = fact.model, fact.ttl_s
+        cache = self.state.cache(thread)
         cached = thread.cache_state
-        if cached.cached_tokens and not cached.is_warm(fact.at, fact.model, cache):
+        if cached.was_written and not cached.is_warm(fact.at, fact.model):
             yield from self._deciding.fire(Trigger.CACHE_COLD, thread, fact.at)
         yield from self._deciding.fire(Trigger.BEFORE_CALL, thread, fact.at)
         yield from self._deciding.fit(thread, fact.at)
@@ -365,8 +369,10 @@ class Engine:
             model=fact.model,
             cache=cache,
             tokens=thread.store.tokens,
+            fixed_tokens=thread.fixed_tokens,
             sent=thread.store.sent(),
         )
+        is_long = cache.ttl_s >= LONG_TTL_S
         thread.is_refused = False
         thread.growth.called(thread.occupancy_tokens)
         thread.gauge.sent(thread.store.tokens)
@@ -377,11 +383,20 @@ class Engine:
             tokens=thread.store.tokens,
             cache_read_tokens=split.cache_read_tokens,
             cache_write_tokens=split.cache_write_tokens,
+            cache_write_1h_tokens=split.cache_write_tokens if is_long else 0,
             uncached_tokens=split.uncached_tokens,
             rewritten_tokens=split.rewritten_tokens,
             model=fact.model,
             thread=thread.name,
         )
+
+    def _cache_lost(self, fact: CacheLost) -> Steps:
+        self.state.known_thread(fact.thread, fact.at).cache_state.lost(fact.kept_tokens)
+        yield from ()
+
+    def _cache_found(self, fact: CacheFound) -> Steps:
+        self.state.known_thread(fact.thread, fact.at).cache_state.found(fact.tokens)
+        yield from ()
 
     def _strip_thinking(self, thread: Thread, at: float) -> Steps:
         """Take out thinking that stands behind an edit: providers bind it to what was before it."""

@@ -207,6 +207,9 @@ class Withdrawn:
     at: float
     items: tuple[str, ...]
     thread: str = MAIN
+    is_compaction: bool = False
+    into: tuple[str, ...] = ()
+    """Items that come in next and stand for those that a compaction took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +219,28 @@ class CallStarted:
     at: float
     thread: str = MAIN
     model: str = ""
+    ttl_s: float | None = None
+    """How long what it writes to the cache is asked to live; None is the model's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheLost:
+    """The provider's cache holds less of a prompt than it should; the next call finds out."""
+
+    at: float
+    kept_tokens: int
+    """The most that is left, of the prompt's beginning."""
+    thread: str = MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFound:
+    """The provider's cache holds what no call of this run kept there: other runs share it."""
+
+    at: float
+    tokens: int
+    """Of the beginning of the thread's prompt; the next call finds them."""
+    thread: str = MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -530,7 +555,10 @@ class CallSent:
     tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
+    """With either lifetime."""
     uncached_tokens: int
+    cache_write_1h_tokens: int = 0
+    """Of those written, with the long lifetime."""
     rewritten_tokens: int = 0
     """Of those not read, how many a warm cache held before a change ahead of them."""
     model: str = ""
@@ -594,6 +622,8 @@ Fact: TypeAlias = (
     | Registered
     | Activated
     | Withdrawn
+    | CacheLost
+    | CacheFound
     | CallStarted
     | CallAnswered
     | PromptCounted

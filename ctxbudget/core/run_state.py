@@ -88,9 +88,10 @@ class RunState:
             *kept,
         ]
 
-    def cache(self, model: str) -> Cache:
-        """Return the prompt cache of a model."""
-        return self.start.caches.get(model) or Cache()
+    def cache(self, thread: Thread) -> Cache:
+        """Return the prompt cache of a thread's model, with the lifetime that its calls ask for."""
+        cache = self.start.caches.get(thread.model) or Cache()
+        return cache if thread.ttl_s is None else cache.lasting(thread.ttl_s)
 
     def allocated(self, at: float, phase: str, reason: str) -> Allocated:
         """Return the decision that tells a phase's present grant."""

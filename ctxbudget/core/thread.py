@@ -76,6 +76,8 @@ class Thread:
     monitors: list[Monitor] = field(default_factory=list)
     cache_state: CacheState = field(default_factory=CacheState)
     model: str = ""
+    ttl_s: float | None = None
+    """That the last call asked of the cache, where it named one."""
     calls_left: int = 0
     """Of the calls that were declared for it."""
     is_refused: bool = False
@@ -101,6 +103,12 @@ class Thread:
         Where items are counted exactly, this is the sum of their tokens.
         """
         return self.store.tokens + self.gauge.extra_tokens
+
+    @property
+    def fixed_tokens(self) -> int:
+        """Tokens at the front that no rule changes; before the first call, all of them."""
+        store = self.store
+        return store.layer_tokens[Layer.PERMANENT] if store.calls else store.tokens
 
     @property
     def scope(self) -> str:
@@ -356,7 +364,7 @@ class Thread:
             gain_tokens=gain_tokens,
             rewritten_tokens=self._rewritten_tokens(taken),
             calls_left=self.expected_calls,
-            warm=self.cache_state.is_warm(at, self.model, cache),
+            warm=self.cache_state.is_warm(at, self.model),
         )
 
     def cached_behind_tokens(self, slot: Slot) -> int:

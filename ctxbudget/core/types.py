@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -275,6 +275,21 @@ class Cache:
     read_multiplier: float = 0.1
     ttl_s: float = 300.0
     min_tokens: int = 1024
+    write_1h_multiplier: float = 2.0
+    """Of a write that is asked to live for an hour."""
+    reads_anywhere: bool = False
+    """What the last call carried is read wherever it stands: no provider's cache does that, a lower
+    bound of what a policy may cost assumes it."""
+
+    def lasting(self, ttl_s: float) -> Cache:
+        """Return the cache for calls whose writes live so long."""
+        is_long = ttl_s >= LONG_TTL_S
+        multiplier = self.write_1h_multiplier if is_long else self.write_multiplier
+        return replace(self, ttl_s=ttl_s, write_multiplier=multiplier)
+
+
+LONG_TTL_S = 3600.0
+"""From here on a write has the price of the long lifetime. Source: Anthropic's prompt caching page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -260,7 +260,7 @@ class Parts:
         return self.options.marks if is_long else None
 
     def _least_cached(self, thread: Thread) -> int:
-        return self.engine.state.cache(thread.model).min_tokens
+        return self.engine.state.cache(thread).min_tokens
 
 
 def take_up(options: Options) -> tuple[Parts, str | None]:
