@@ -76,7 +76,7 @@ def is_line(line: Mapping[str, Any]) -> bool:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Open:
+class OpenCall:
     """A call of which more lines may come."""
 
     model: str
@@ -89,10 +89,15 @@ class _Open:
     """Of what the lines hold, as long as the output may be a placeholder."""
     rate: str = STANDARD
 
+    @property
+    def output_is_known(self) -> bool:
+        """False if all that is recorded of the output so far is a streaming placeholder."""
+        return self.has_ended or self.output_tokens > _PLACEHOLDER_TOKENS
+
 
 def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
     """Yield a file's calls in the order of their first lines, once all lines were read."""
-    calls: dict[str, _Open] = {}
+    calls: dict[str, OpenCall] = {}
     has_main = has_sidechain = False
     for number, line in lines:
         kind = text_of(line.get("type"))
@@ -101,9 +106,11 @@ def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
             file.project = file.project or text_of(line.get("cwd"))
         try:
             if kind == "assistant":
-                _take(calls, line, _agent(line), number)
+                take(calls, line, agent_of(line), number)
             elif kind == "progress":
-                _take_progress(calls, line, number)
+                copied = progress_of(line)
+                if copied is not None and copied[1].get("type") == "assistant":
+                    take(calls, copied[1], copied[0], number)
             else:
                 _note(line, kind, file)
         except DamagedUsageError:
@@ -129,24 +136,27 @@ def _note(line: Mapping[str, Any], kind: object, file: RecordedFile) -> None:
         file.skip(kind)
 
 
-def _agent(line: Mapping[str, Any]) -> str | None:
+def agent_of(line: Mapping[str, Any]) -> str | None:
+    """Return the sub-agent that a line is of; None for the main thread."""
     if line.get("isSidechain") is not True:
         return None
     return text_of(line.get("agentId")) or _SIDECHAIN
 
 
-def _take_progress(calls: dict[str, _Open], line: Mapping[str, Any], number: int) -> None:
-    """Take in a sub-agent's line that was copied into its parent's file."""
+def progress_of(line: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the sub-agent and its own line, of a line that copies one into its parent's file."""
     progress = mapping(line.get("data"))
     inner = mapping(progress.get("message"))
-    if progress.get("type") == "agent_progress" and inner.get("type") == "assistant":
-        agent = text_of(progress.get("agentId")) or _SIDECHAIN
-        inner = {"timestamp": line.get("timestamp"), **inner}
-        _take(calls, inner, agent, number)
+    if progress.get("type") != "agent_progress" or not inner:
+        return None
+    agent = text_of(progress.get("agentId")) or _SIDECHAIN
+    return agent, {"timestamp": line.get("timestamp"), **inner}
 
 
-def _take(calls: dict[str, _Open], line: Mapping[str, Any], agent: str | None, number: int) -> None:
-    """Take in one line of an answer.
+def take(
+    calls: dict[str, OpenCall], line: Mapping[str, Any], agent: str | None, number: int
+) -> OpenCall | None:
+    """Take one line of an answer into `calls`; return its call, or None if it is of none.
 
     Raises:
         DamagedUsageError: its usage makes no sense.
@@ -155,18 +165,19 @@ def _take(calls: dict[str, _Open], line: Mapping[str, Any], agent: str | None, n
     usage = message.get("usage")
     model = text_of(message.get("model")) or ""
     if model == _SYNTHETIC or not isinstance(usage, dict):
-        return
+        return None
     id_ = text_of(message.get("id")) or text_of(line.get("requestId")) or f"line {number}"
     call = calls.get(id_)
     if call is None:
         split = anthropic_split(usage)
-        call = calls[id_] = _Open(
+        call = calls[id_] = OpenCall(
             model=model, at=line.get("timestamp"), agent=agent, split=split, rate=_rate(usage)
         )
     call.output_tokens = max(call.output_tokens, count(usage, "output_tokens"))
     call.has_ended = call.has_ended or message.get("stop_reason") is not None
-    if not call.has_ended and call.output_tokens <= _PLACEHOLDER_TOKENS:
+    if not call.output_is_known:
         call.written_chars += _visible_chars(message.get("content"))
+    return call
 
 
 def _rate(usage: Mapping[str, Any]) -> str:
@@ -197,9 +208,9 @@ def _name_agent(line: Mapping[str, Any], file: RecordedFile) -> None:
         file.named_agents.add(agent)
 
 
-def _row(id_: str, call: _Open) -> UsageRow:
+def _row(id_: str, call: OpenCall) -> UsageRow:
     estimated_tokens = None
-    if not call.has_ended and call.output_tokens <= _PLACEHOLDER_TOKENS:
+    if not call.output_is_known:
         estimated_tokens = max(round(call.written_chars / _CHARS_PER_TOKEN), call.output_tokens)
     return UsageRow(
         id=None if id_.startswith("line ") else id_,
