@@ -157,15 +157,35 @@ class RulePart(Strict):
         return self
 
 
+class Bound(StrEnum):
+    """What makes a policy a mark to compare with, which no live run can have."""
+
+    NEVER_PRUNES = "never_prunes"
+    KNOWS_THE_FUTURE = "knows_the_future"
+
+
 class PolicyFile(Strict):
     """An ordered list of rules."""
 
     name: Name = Field(description="What it is called.")
     about: Text = Field("", description="What it is for, in a sentence or two.")
+    bound: Annotated[Bound, _one_of(Bound)] | None = Field(
+        None,
+        description=(
+            "A mark to compare with, for which no limit holds: one that never prunes, or, in "
+            "replays only, one that knows what will be used."
+        ),
+    )
     params: dict[str, Param] = Field(
         default_factory=dict, description="Values that rules name as `$key` and users may set."
     )
     rules: tuple[RulePart, ...] = Field((), description="Asked in this order.")
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> PolicyFile:
+        if self.bound is not None and self.rules:
+            raise PydanticCustomError("rule", "a bound has no rules; remove them, or `bound`")
+        return self
 
     @model_validator(mode="after")
     def _check_names(self) -> PolicyFile:
@@ -210,6 +230,8 @@ class LoadedPolicy:
     """The file or attribute that it came from."""
     document: Document | None = None
     """The file's lines, for errors that show only with a window."""
+    bound: Bound | None = None
+    """Whether it is only a mark to compare with."""
 
 
 def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) -> LoadedPolicy:
@@ -368,6 +390,7 @@ def _loaded(
         label=file.name,
         origin=document.path if document else "",
         document=document,
+        bound=file.bound,
     )
 
 

@@ -69,7 +69,7 @@ class Deciding:
             BudgetExceededError: what may not be touched does not fit.
         """
         limit = thread.scale.hard_limit_tokens
-        if thread.occupancy_tokens <= limit:
+        if thread.occupancy_tokens <= limit or not self.state.start.holds_limit:
             return
         yield Told(
             at=at,

@@ -120,6 +120,8 @@ class RunStarted:
     """Whether thinking behind an edit leaves the prompt, as providers ask that bind it."""
     model: str = ""
     """Of the calls, unless they name another."""
+    holds_limit: bool = True
+    """False for a bound that prompts are compared with: it is not made to fit the hard limit."""
     agents: tuple[AgentPlan, ...] = ()
     """For a live run, which opens agents by name."""
 

@@ -56,10 +56,31 @@ DOCUMENT_FORMATS: Final = tuple(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """A recorded file's format and content: its lines, as they are asked for, or its document."""
+
+    format: LineFormat | DocumentFormat
+    content: Any
+
+    @property
+    def source(self) -> str:
+        """The name of the format."""
+        return self.format.source
+
+
 def usage_rows(stream: IO[bytes], file: RecordedFile) -> Iterator[UsageRow]:
     """Yield the calls that a stream records, telling `file` what else it holds.
 
-    JSON lines are read as they are asked for; a document is held whole.
+    Raises:
+        RefusedError: the format is not known, or has no usage by call.
+    """
+    found = recognized(stream, file)
+    return found.format.rows(found.content, file)
+
+
+def recognized(stream: IO[bytes], file: RecordedFile) -> Recognized:
+    """Return what a stream is; JSON lines are read as they are asked for, a document is held whole.
 
     Raises:
         RefusedError: the format is not known, or has no usage by call.
@@ -80,15 +101,15 @@ def usage_rows(stream: IO[bytes], file: RecordedFile) -> Iterator[UsageRow]:
             for one in LINE_FORMATS:
                 if one.is_line(value):
                     file.source = one.source
-                    return one.rows(parsed_lines(chain(head, raws), file), file)
+                    return Recognized(one, parsed_lines(chain(head, raws), file))
         if len(head) == HEAD_LINES:
             break
-    return _document_rows(head, found, stream, file)
+    return _document(head, found, stream, file)
 
 
-def _document_rows(
+def _document(
     head: list[bytes], found: list[dict[str, Any]], stream: IO[bytes], file: RecordedFile
-) -> Iterator[UsageRow]:
+) -> Recognized:
     filled = [raw for raw in head if raw.strip()]
     is_lines = bool(found) and len(filled) > 1 and _parses(filled[0])
     if not filled:
@@ -102,7 +123,7 @@ def _document_rows(
     for one in DOCUMENT_FORMATS:
         if one.is_document(value):
             file.source = one.source
-            return one.rows(value, file)
+            return Recognized(one, value)
     raise RefusedError(_known_but_not_read(value))
 
 

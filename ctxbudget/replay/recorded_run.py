@@ -30,10 +30,11 @@ from ctxbudget.core.events import (
     UndoAsked,
     Withdrawn,
 )
-from ctxbudget.core.types import MAIN, Form, Item, Kind
+from ctxbudget.core.types import MAIN, Form, Item, Kind, Price
 from ctxbudget.journal import TextLine
 from ctxbudget.live.pieces import text_of
 from ctxbudget.recall import Library, Use, words
+from ctxbudget.recorded.price_book import PriceOf
 
 OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoAsked
 """Facts that came about under the recorded policy: another one would not have brought them."""
@@ -41,7 +42,7 @@ OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoA
 CallName: TypeAlias = tuple[str, int]
 """A thread and the number of its call."""
 
-_SAID = frozenset({Kind.ASSISTANT, Kind.TOOL_CALL})
+_WRITTEN = frozenset({Kind.ASSISTANT, Kind.THINKING, Kind.TOOL_CALL})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,16 +54,22 @@ class RecordedRun:
         facts: those that hold under any policy, the first one included.
         contents: texts by hash; empty if the journal holds none.
         uses: what each call went on to use, where texts are known.
+        wrote: the items that each call wrote.
+        answers: what the provider said of each call, where it did.
         library: the texts' identifiers and lines, shared by all policies.
         cost_usd: input cost of the `reported_calls`, whose usage is known; None if a price is not.
+        output_usd: their output's.
     """
 
     start: RunStarted
     facts: list[Fact] = field(default_factory=list)
     contents: Mapping[str, Any] = field(default_factory=dict)
     uses: dict[CallName, Use] = field(default_factory=dict)
+    wrote: dict[CallName, tuple[str, ...]] = field(default_factory=dict)
+    answers: dict[CallName, CallAnswered] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
     cost_usd: Decimal | None = Decimal(0)
+    output_usd: Decimal | None = Decimal(0)
     calls: int = 0
     reported_calls: int = 0
 
@@ -72,8 +79,15 @@ class RecordedRun:
         return bool(self.contents)
 
 
-def recorded_run(records: Iterable[Event | TextLine], path: str = "journal") -> RecordedRun:
+def recorded_run(
+    records: Iterable[Event | TextLine],
+    path: str = "journal",
+    price_of: PriceOf | None = None,
+) -> RecordedRun:
     """Return a run from the records of its journal.
+
+    What was recorded is priced by `price_of`, at the date of each call, or else by the prices of
+    the run's first fact.
 
     Raises:
         JournalError: the journal does not begin with a run.
@@ -87,11 +101,19 @@ def recorded_run(records: Iterable[Event | TextLine], path: str = "journal") -> 
         if reader is None:
             if not isinstance(record, RunStarted):
                 raise JournalError("the first event is not run_started", path=path)
-            reader = _Reader(RecordedRun(start=record, contents=contents))
+            run = RecordedRun(start=record, contents=contents)
+            reader = _Reader(run, price_of or _prices_of(record))
         reader.take(record)
     if reader is None:
         raise JournalError("holds no run; name a journal that does", path=path)
     return reader.finished()
+
+
+def _prices_of(start: RunStarted) -> PriceOf:
+    def price(model: str, at_s: float | None) -> Price | None:
+        return start.prices.get(model)
+
+    return price
 
 
 @dataclass(slots=True)
@@ -101,6 +123,7 @@ class _Call:
     number: int
     held: frozenset[str]
     said: list[str] = field(default_factory=list)
+    wrote: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -108,6 +131,7 @@ class _Reader:
     """Follows a run's events: whose prompt held what when each call was made."""
 
     run: RecordedRun
+    _price: PriceOf
     _present: dict[str, dict[str, None]] = field(default_factory=dict)
     """The items that stand in each thread's prompt as a whole."""
     _open: dict[str, _Call] = field(default_factory=dict)
@@ -138,7 +162,7 @@ class _Reader:
             fact for place, fact in enumerate(self.run.facts) if place not in self._dropped
         ]
         if not self.run.reported_calls:
-            self.run.cost_usd = None
+            self.run.cost_usd = self.run.output_usd = None
         return self.run
 
     def _begin(self, thread: str) -> None:
@@ -162,8 +186,9 @@ class _Reader:
         self._here(event.thread)[event.item.id] = None
         said = self._keep_words(event.item, event.text)
         call = self._open.get(event.thread)
-        if call is not None and event.item.kind in _SAID:
-            call.said += said
+        if call is not None and event.item.kind in _WRITTEN:
+            call.wrote.append(event.item.id)
+            call.said += said  # thinking has no words
 
     def _registered(self, event: Registered) -> None:
         self._keep_words(event.item, event.text)
@@ -207,21 +232,28 @@ class _Reader:
         self._open[event.thread] = _Call(number, frozenset(self._here(event.thread)))
 
     def _answered(self, event: CallAnswered) -> None:
-        price = self.run.start.prices.get(event.model or self._model.get(event.thread, ""))
-        self.run.reported_calls += 1
-        if price is None or self.run.cost_usd is None:
-            self.run.cost_usd = None
+        run = self.run
+        run.reported_calls += 1
+        run.answers[event.thread, self._calls[event.thread]] = event
+        price = self._price(event.model or self._model.get(event.thread, ""), event.at)
+        if price is None or run.cost_usd is None or run.output_usd is None:
+            run.cost_usd = run.output_usd = None
             return
-        self.run.cost_usd += price.cost_usd(
-            uncached_tokens=event.uncached_tokens,
-            cache_read_tokens=event.cache_read_tokens,
-            cache_write_5m_tokens=event.cache_write_tokens - event.cache_write_1h_tokens,
-            cache_write_1h_tokens=event.cache_write_1h_tokens,
-        )
+        prompt = {
+            "uncached_tokens": event.uncached_tokens,
+            "cache_read_tokens": event.cache_read_tokens,
+            "cache_write_5m_tokens": event.cache_write_tokens - event.cache_write_1h_tokens,
+            "cache_write_1h_tokens": event.cache_write_1h_tokens,
+        }
+        input_usd = price.cost_usd(**prompt)
+        run.cost_usd += input_usd
+        run.output_usd += price.cost_usd(**prompt, output_tokens=event.output_tokens) - input_usd
 
     def _use(self, thread: str) -> None:
         """Note what the last call of a thread used, now that all it wrote is known."""
         call = self._open.pop(thread, None)
+        if call is not None and call.wrote:
+            self.run.wrote[thread, call.number] = tuple(call.wrote)
         if call is not None and call.said:
             self.run.uses[thread, call.number] = self.run.library.output(
                 call.number, call.said, call.held.__contains__, thread

@@ -1,0 +1,373 @@
+"""From exchanges to the records of a journal: the facts that a live run would have brought.
+
+The sum of the items at each call is the prompt that the provider counted. What the log does not
+show is an item without a text: the hidden prefix, and what came in unseen later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from ctxbudget.core.events import (
+    CallAnswered,
+    CallSent,
+    CallStarted,
+    Fact,
+    ItemAdded,
+    Phase,
+    PhaseStarted,
+    RunStarted,
+    Withdrawn,
+)
+from ctxbudget.core.types import Item, Kind, Layer, Scale
+from ctxbudget.journal import TextLine, content_hash
+from ctxbudget.transcripts.exchange import Exchange, Part
+from ctxbudget.transcripts.sizes import (
+    LEAST_SHARE,
+    MOST_SHARE,
+    SLACK_TOKENS,
+    Estimator,
+    Expected,
+    is_plausible,
+)
+
+Record: TypeAlias = Fact | CallSent | TextLine
+
+PHASE: Final = "session"
+"""The one phase of a recorded session."""
+
+PREFIX: Final = "prefix"
+"""The item of what stood ahead of everything that the log shows: system prompt and tools."""
+
+LEAST_ATTACHED_FRAC: Final = 0.3
+"""Of what is expected of something attached: with less room, it did not reach the prompt."""
+
+LEAST_PREFIX_FRAC: Final = 0.02
+"""Of the first prompt: less than that is taken for a wrong estimate of what is visible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A prompt as the provider counted it, and as it was expected one call ahead."""
+
+    tokens: int
+    expected_tokens: int
+    uncalibrated_tokens: int
+    """By o200k as it is, of the visible text alone."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """What a call's prompt gains against the one before, as far as it is settled."""
+
+    kept: list[Item]
+    """Of the prompt before."""
+    wrote: Expected
+    """Of what the model wrote, what stays."""
+    came: Expected
+    attached: Expected
+    """Came in perhaps: the log does not say whether it reached the prompt."""
+    is_known: bool
+    """Whether the size of what the model wrote is the provider's."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    unseen_tokens: int = 0
+    """Came in, and the log does not show what."""
+    shrinks_prefix_tokens: int = 0
+
+
+class Facts:
+    """Makes the records of one recorded thread.
+
+    Attributes:
+        predictions: of each call but the first.
+        unseen_tokens: came in over the session without being shown.
+        largest_prompt_tokens: by the provider's count.
+    """
+
+    def __init__(self, name: str, estimator: Estimator | None = None) -> None:
+        self.predictions: list[Prediction] = []
+        self.unseen_tokens = 0
+        self.largest_prompt_tokens = 0
+        self._name = name
+        self._estimator = estimator or Estimator()
+        self._present: dict[str, Item] = {}
+        self._last: Exchange | None = None
+        self._calls = 0
+        self._ttl_s: float | None = None
+        self._unseen = 0
+        self._has_goal = False
+        self._texts: set[str] = set()
+
+    def records(self, exchanges: Iterable[Exchange]) -> Iterator[Record]:
+        """Yield the records of a thread, as its exchanges come."""
+        for exchange in exchanges:
+            if self._last is None:
+                yield _start(self._name, exchange.at_s)
+                yield PhaseStarted(at=exchange.at_s, phase=PHASE)
+                yield from self._first(exchange)
+            else:
+                yield from self._next(exchange, self._last)
+            yield from self._call(exchange)
+            self._last = exchange
+        if self._last is not None:
+            last = self._last
+            known = last.tokens.output_tokens if last.output_is_known else None
+            expected = self._estimator.expect_answer(last.wrote, last.model, known)
+            sizes = {name: size.tokens for name, size in expected.sizes.items()}
+            yield from self._add(last.wrote, sizes, last.at_s)
+
+    # ---- what comes before a call
+
+    def _first(self, exchange: Exchange) -> Iterator[Record]:
+        """Yield what stood in the first prompt; what is not visible of it is the prefix."""
+        prompt_tokens = exchange.tokens.prompt_tokens
+        visible = self._estimator.expect(exchange.came, exchange.model)
+        prefix = prompt_tokens - visible.tokens
+        if prefix < LEAST_PREFIX_FRAC * prompt_tokens:
+            prefix = 0
+        else:
+            yield self._put(_hidden(PREFIX, prefix, Layer.PERMANENT), exchange.at_s)
+        yield from self._add(exchange.came, visible.share(prompt_tokens - prefix), exchange.at_s)
+
+    def _next(self, exchange: Exchange, last: Exchange) -> Iterator[Record]:
+        """Yield what changed between two calls."""
+        step = self._expected(exchange, last)
+        self._predict(exchange, last, step)
+        self._settle(step, exchange)
+        at_s, unseen = exchange.at_s, self._unseen_item(step)
+        yield from self._add(last.wrote, step.sizes, last.at_s)
+        yield from self._withdraw(exchange.left, at_s)
+        if exchange.compacted:
+            into = (*exchange.stand_ins, *((unseen.id,) if unseen is not None else ()))
+            yield from self._withdraw(exchange.compacted, at_s, is_compaction=True, into=into)
+        yield from self._withdraw(step.left, at_s)
+        if step.shrinks_prefix_tokens:
+            yield from self._shrink_prefix(step.shrinks_prefix_tokens, at_s)
+        if unseen is not None:
+            yield self._put(unseen, at_s)
+        came = [part for part in exchange.came if part.id in step.sizes]
+        yield from self._add(came, step.sizes, at_s)
+
+    def _expected(self, exchange: Exchange, last: Exchange) -> _Step:
+        """Return what is expected of a step, before its prompt's size is looked at."""
+        known = last.tokens.output_tokens if last.output_is_known else None
+        gone = {*exchange.left, *exchange.compacted}
+        wrote = self._estimator.expect_answer(last.wrote, last.model, known)
+        kept = [item for name, item in self._present.items() if name not in gone]
+        attached = [part for part in exchange.came if _is_attached(part)]
+        others = [part for part in exchange.came if not _is_attached(part)]
+        return _Step(
+            kept=kept,
+            wrote=Expected({one: size for one, size in wrote.sizes.items() if one not in gone}),
+            came=self._estimator.expect(others, exchange.model),
+            attached=self._estimator.expect(attached, exchange.model),
+            is_known=known is not None,
+            sizes={name: size.tokens for name, size in wrote.sizes.items()},
+        )
+
+    def _predict(self, exchange: Exchange, last: Exchange, step: _Step) -> None:
+        base = sum(item.tokens for item in step.kept)
+        stays = [part for part in last.wrote if part.id in step.wrote.sizes]
+        plain = self._estimator.expect(stays, last.model).counted_tokens
+        self.predictions.append(
+            Prediction(
+                tokens=exchange.tokens.prompt_tokens,
+                expected_tokens=base + step.wrote.tokens + step.came.tokens + step.attached.tokens,
+                uncalibrated_tokens=base
+                + plain
+                + step.came.counted_tokens
+                + step.attached.counted_tokens,
+            )
+        )
+
+    def _settle(self, step: _Step, exchange: Exchange) -> None:
+        """Share out what the prompt gained, and find what went or came without being shown."""
+        kept_tokens = sum(item.tokens for item in step.kept)
+        gain = exchange.tokens.prompt_tokens - kept_tokens
+        is_changed = exchange.tokens.cache_read_tokens < kept_tokens - SLACK_TOKENS
+        expected = step.wrote.tokens + step.came.tokens
+        is_short = gain < expected and not is_plausible(gain, expected)
+        if gain < 0 or (is_changed and is_short):
+            gain += self._take_away(step, exchange, gain, expected)
+        news, rest = step.came, gain - step.wrote.tokens
+        is_whole = rest >= max(0, LEAST_SHARE * news.tokens - SLACK_TOKENS)
+        if not step.is_known or not is_whole:
+            news, rest = news.beside(step.wrote), gain  # the answer did not stay as a whole
+        attached = min(max(0, rest - news.tokens), int(MOST_SHARE * step.attached.tokens))
+        if attached < LEAST_ATTACHED_FRAC * step.attached.tokens:
+            attached = 0  # then it did not reach the prompt
+        rest -= attached
+        if rest > news.tokens and not (news.sizes and is_plausible(rest, news.tokens)):
+            step.unseen_tokens, rest = rest - news.tokens, news.tokens
+        elif not exchange.compacted and rest > 0:
+            self._estimator.learn(news, rest, exchange.model)
+        step.sizes |= news.share(rest)
+        if attached:
+            step.sizes |= step.attached.share(attached)
+        step.shrinks_prefix_tokens += max(0, -rest)
+        self.unseen_tokens += step.unseen_tokens
+
+    def _take_away(self, step: _Step, exchange: Exchange, gain: int, expected: int) -> int:
+        """Find what left without being shown; return its tokens.
+
+        Programs drop the thinking of earlier turns. Otherwise what the cache read says where the
+        prompt changed: what stands behind is taken, the oldest first; if it is the prefix, that
+        became shorter.
+        """
+        read_tokens, deficit = exchange.tokens.cache_read_tokens, expected - gain
+        behind = list(_behind(step.kept, read_tokens))
+        thoughts = [item for item in behind if item.kind is Kind.THINKING]
+        prefix = self._present.get(PREFIX)
+        is_in_prefix = prefix is not None and read_tokens < prefix.tokens
+        if sum(item.tokens for item in thoughts) >= LEAST_SHARE * deficit:
+            taken = list(_up_to(deficit, thoughts))
+        elif is_in_prefix and prefix and deficit < LEAST_SHARE * prefix.tokens:
+            step.shrinks_prefix_tokens = deficit
+            return deficit
+        else:
+            taken = list(_up_to(deficit, behind))
+        # In any case as much as the prompt is shorter than what is kept of it.
+        missing = -gain - sum(item.tokens for item in taken)
+        names = {item.id for item in taken}
+        taken += _up_to(missing, [item for item in behind if item.id not in names])
+        step.left = [item.id for item in taken]
+        return sum(item.tokens for item in taken)
+
+    # ---- items and calls
+
+    def _shrink_prefix(self, tokens: int, at_s: float) -> Iterator[Record]:
+        """Yield that the hidden prefix became shorter: a new version of it stands there."""
+        old = self._present.pop(PREFIX, None)
+        if old is None:
+            return
+        yield Withdrawn(at=at_s, items=(PREFIX,))
+        new = replace(old, tokens=max(0, old.tokens - tokens), version=old.version + 1)
+        yield ItemAdded(at=at_s, item=new)
+        self._present = {PREFIX: new, **self._present}
+
+    def _unseen_item(self, step: _Step) -> Item | None:
+        if not step.unseen_tokens:
+            return None
+        self._unseen += 1
+        return _hidden(f"unseen{self._unseen}", step.unseen_tokens, Layer.TRANSIENT)
+
+    def _add(self, parts: Iterable[Part], sizes: dict[str, int], at_s: float) -> Iterator[Record]:
+        for part in parts:
+            block = dict(part.block)
+            text = content_hash(block)
+            if text not in self._texts:
+                self._texts.add(text)
+                yield TextLine(hash=text, content=block)
+            yield self._put(self._item(part, sizes[part.id]), at_s, text)
+
+    def _item(self, part: Part, tokens: int) -> Item:
+        kind, group = part.kind, part.group
+        if kind is Kind.USER and not self._has_goal:
+            # What the program itself put in is not what the user wants.
+            kind = Kind.SYSTEM if part.is_injected else Kind.USER
+            self._has_goal = not part.is_injected
+        if kind is Kind.TOOL_RESULT and not self._is_called(group):
+            group = None
+        is_base = kind is Kind.SYSTEM and not part.is_injected
+        return Item(
+            id=part.id,
+            tokens=tokens,
+            kind=kind,
+            layer=Layer.PERMANENT if is_base else Layer.TRANSIENT,
+            phase=PHASE,
+            group=group,
+            tool=part.tool,
+            source=part.source,
+        )
+
+    def _is_called(self, group: str | None) -> bool:
+        return group is not None and any(
+            one.group == group and one.kind is Kind.TOOL_CALL
+            for one in reversed(self._present.values())
+        )
+
+    def _put(self, item: Item, at_s: float, text: str | None = None) -> ItemAdded:
+        self._present[item.id] = item
+        return ItemAdded(at=at_s, item=item, text=text)
+
+    def _withdraw(
+        self,
+        names: Iterable[str],
+        at_s: float,
+        *,
+        is_compaction: bool = False,
+        into: tuple[str, ...] = (),
+    ) -> Iterator[Record]:
+        gone = tuple(name for name in names if self._present.pop(name, None) is not None)
+        if gone:
+            yield Withdrawn(at=at_s, items=gone, is_compaction=is_compaction, into=into)
+        if is_compaction:
+            self._has_goal = any(one.kind is Kind.USER for one in self._present.values())
+
+    def _call(self, exchange: Exchange) -> Iterator[Record]:
+        """Yield a call and what the provider said of it."""
+        tokens, at_s = exchange.tokens, exchange.at_s
+        self._calls += 1
+        self.largest_prompt_tokens = max(self.largest_prompt_tokens, tokens.prompt_tokens)
+        self._ttl_s = exchange.ttl_s or self._ttl_s
+        model = exchange.model
+        written = tokens.cache_write_5m_tokens + tokens.cache_write_1h_tokens
+        yield CallStarted(at=at_s, model=model, ttl_s=self._ttl_s)
+        yield CallSent(
+            at=at_s,
+            call=self._calls,
+            tokens=tokens.prompt_tokens,
+            cache_read_tokens=tokens.cache_read_tokens,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=tokens.cache_write_1h_tokens,
+            uncached_tokens=tokens.uncached_tokens,
+            model=model,
+        )
+        yield CallAnswered(
+            at=at_s,
+            uncached_tokens=tokens.uncached_tokens,
+            cache_read_tokens=tokens.cache_read_tokens,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=tokens.cache_write_1h_tokens,
+            output_tokens=tokens.output_tokens,
+            model=model,
+        )
+
+
+def _start(name: str, at_s: float) -> RunStarted:
+    """Return the first fact; its scale is known only at the end, and set then."""
+    scale = Scale(window_tokens=1, reserve_tokens=0, budget_tokens=1)
+    # How many calls there will be was not known when they were made.
+    return RunStarted(at=at_s, workflow=name, scale=scale, phases=(Phase(id=PHASE, calls=0),))
+
+
+def _hidden(name: str, tokens: int, layer: Layer) -> Item:
+    return Item(id=name, tokens=tokens, kind=Kind.SYSTEM, layer=layer, phase=PHASE)
+
+
+def _behind(items: Iterable[Item], read_tokens: int) -> Iterator[Item]:
+    """Yield the items that may leave and reach beyond what was read."""
+    end = 0
+    for item in items:
+        end += item.tokens
+        if end > read_tokens and item.layer is not Layer.PERMANENT:
+            yield item
+
+
+def _up_to(tokens: int, items: list[Item]) -> Iterator[Item]:
+    """Yield whole groups, the oldest first, until they make up so many tokens."""
+    members: dict[str, list[Item]] = {}
+    for item in items:
+        members.setdefault(item.group or item.id, []).append(item)
+    for group in members.values():
+        if tokens <= 0:
+            return
+        yield from group
+        tokens -= sum(item.tokens for item in group)
+
+
+def _is_attached(part: Part) -> bool:
+    return part.is_injected and part.kind is Kind.USER

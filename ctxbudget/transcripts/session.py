@@ -1,0 +1,74 @@
+"""A recorded session of another program as a run that can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from ctxbudget.core.errors import SourceError
+from ctxbudget.core.events import RunStarted
+from ctxbudget.core.types import Scale
+from ctxbudget.models import window_tokens
+from ctxbudget.prices import cache_of
+from ctxbudget.recorded.price_book import PriceBook
+from ctxbudget.replay.cache_facts import add_cache_facts
+from ctxbudget.replay.recorded_run import RecordedRun, recorded_run
+from ctxbudget.transcripts.exchange import Exchange
+from ctxbudget.transcripts.facts import Facts, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSession:
+    """A session, and how far its prompts could be rebuilt.
+
+    Attributes:
+        predictions: of the size of each prompt but the first, one call ahead.
+        unseen_tokens: came in after the first call without being shown in the log.
+    """
+
+    run: RecordedRun
+    predictions: tuple[Prediction, ...]
+    unseen_tokens: int
+
+
+def recorded_session(
+    exchanges: Iterable[Exchange], file: str, prices: PriceBook
+) -> RecordedSession:
+    """Return a session from its exchanges, its calls priced at their dates.
+
+    The window is the largest of the models' and the largest recorded prompt; all of it is budget.
+
+    Raises:
+        SourceError: it holds no call.
+    """
+    facts = Facts(file)
+    records = iter(facts.records(exchanges))
+    first = next(records, None)
+    if not isinstance(first, RunStarted):
+        raise SourceError(f"{file}: holds no call to a model; name a session that does")
+    run = recorded_run(chain([first], records), file, prices)
+    dates = _first_calls(run)
+    windows = [window_tokens(model) or 0 for model in dates if model]
+    window = max([*windows, facts.largest_prompt_tokens])
+    found = {model: prices(model, at_s) for model, at_s in dates.items()}
+    run.start = replace(
+        run.start,
+        scale=Scale(window_tokens=window, reserve_tokens=0, budget_tokens=window),
+        prices={model: price for model, price in found.items() if price is not None},
+        caches={model: cache_of(model) for model in dates},
+        model=next(iter(dates), ""),
+    )
+    run.facts[0] = run.start
+    add_cache_facts(run)
+    return RecordedSession(
+        run=run, predictions=tuple(facts.predictions), unseen_tokens=facts.unseen_tokens
+    )
+
+
+def _first_calls(run: RecordedRun) -> dict[str, float | None]:
+    """Return when each model was first called; None where no times are recorded."""
+    found: dict[str, float | None] = {}
+    for answer in run.answers.values():
+        found.setdefault(answer.model, answer.at or None)
+    return found
