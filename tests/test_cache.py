@@ -130,6 +130,12 @@ def test_what_others_keep_in_the_cache_is_read_when_our_own_is_cold(
     assert call(state, 6_000, same=same, at=at)[0] == read
 
 
+def test_a_prefix_is_read_in_whole_blocks_which_is_no_rewrite() -> None:
+    state, cache = CacheState(), Cache(block_tokens=128)
+    call(state, 5_000, cache=cache)
+    assert call(state, 6_000, same=5_000, at=10, cache=cache) == (4_992, 1_008, 0, 0)
+
+
 def test_a_cache_that_reads_anywhere_is_not_broken_by_a_change() -> None:
     state, cache = CacheState(), Cache(reads_anywhere=True)
     call(state, 10_000, cache=cache)

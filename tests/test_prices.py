@@ -232,14 +232,32 @@ def test_price_date_names_the_data() -> None:
         ("claude-opus-4-6", 1.25, 0.1, 4096),
         ("claude-opus-4-5", 1.25, 0.1, 4096),
         ("claude-haiku-4-5", 1.25, 0.1, 4096),
-        ("gpt-5", 1.0, 0.1, 1024),
-        ("claude-2.1", 1.0, 1.0, 1024),  # had no cache
     ],
 )
 def test_cache_of_a_model(model: str, write: float, read: float, min_tokens: int) -> None:
     assert cache_of(model) == Cache(
-        write_multiplier=write, read_multiplier=read, ttl_s=300.0, min_tokens=min_tokens
+        write_multiplier=write,
+        write_1h_multiplier=2.0,
+        read_multiplier=read,
+        ttl_s=300.0,
+        min_tokens=min_tokens,
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "read", "block_tokens"),
+    [
+        ("gpt-5", 0.1, 128),
+        ("google/gemini-3-pro-preview", 0.1, 2016),
+        ("claude-2.1", 1.0, 1),  # had no cache
+    ],
+)
+def test_a_cache_whose_writes_cost_nothing_extra(
+    model: str, read: float, block_tokens: int
+) -> None:
+    found = cache_of(model)
+    assert (found.write_multiplier, found.write_1h_multiplier) == (1.0, 1.0)
+    assert (round(found.read_multiplier, 6), found.block_tokens) == (read, block_tokens)
 
 
 @pytest.mark.parametrize("model", ["", "<synthetic>", "nobody-knows", "claude-opus-99"])

@@ -70,22 +70,23 @@ class CacheState:
 
         `fixed_tokens` are those at the front which nothing changes: what others may share.
         """
-        for held in self._held.values():
-            held.tokens = min(held.tokens, sent.same_prefix_tokens)
+        for one in self._held.values():
+            one.tokens = min(one.tokens, sent.same_prefix_tokens)
         warm = self.is_warm(at, model)
         same = self._held[model].tokens if warm else 0
         is_as_thought = self._told_tokens is None
         found = self._found_tokens(model, same, fixed_tokens)
         after = sent.carried_after_tokens if warm and is_as_thought else 0
-        read = found + (after if cache.reads_anywhere else 0)
-        read = read if read >= cache.min_tokens else 0
+        held = found + (after if cache.reads_anywhere else 0)
+        held = held if held >= cache.min_tokens else 0
+        read = held - held % cache.block_tokens if is_as_thought else held
         cacheable = tokens >= cache.min_tokens
         self._held[model] = _Held(at, cache.ttl_s, tokens if cacheable else 0)
         return Split(
             cache_read_tokens=read,
             cache_write_tokens=tokens - read if cacheable else 0,
             uncached_tokens=0 if cacheable else tokens - read,
-            rewritten_tokens=same + after - read if is_as_thought else 0,
+            rewritten_tokens=same + after - held if is_as_thought else 0,
         )
 
     def _found_tokens(self, model: str, same_tokens: int, fixed_tokens: int) -> int:

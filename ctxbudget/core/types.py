@@ -277,6 +277,8 @@ class Cache:
     min_tokens: int = 1024
     write_1h_multiplier: float = 2.0
     """Of a write that is asked to live for an hour."""
+    block_tokens: int = 1
+    """A prefix is read in whole blocks."""
     reads_anywhere: bool = False
     """What the last call carried is read wherever it stands: no provider's cache does that, a lower
     bound of what a policy may cost assumes it."""
