@@ -27,8 +27,11 @@ def exchanges(
     """Yield a file's exchanges: its main thread's, or those of a sub-agent that it records.
 
     Raises:
-        SourceError: a sub-agent is asked for where the format keeps each in a file of its own.
+        SourceError: a sub-agent is asked for where the format keeps each in a file of its own, or
+            the file is a journal of ours, which needs no reader.
     """
+    if found.source not in READERS:
+        raise SourceError(f"{file.file}: a journal is read from a plain file; unpack it first")
     if agent is None:
         return READERS[found.source](found.content, file)
     if found.source != CLAUDE_CODE:

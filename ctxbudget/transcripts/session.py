@@ -1,4 +1,8 @@
-"""A recorded session of another program as a run that can be replayed."""
+"""A recorded session of another program as a run that can be replayed.
+
+A file is read as lines, which a reader of its format turns into exchanges; `facts` makes records of
+them, as a journal holds, and `replay` takes these as it takes those of a live run.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,16 @@ from ctxbudget.core.events import RunStarted
 from ctxbudget.core.types import Scale
 from ctxbudget.models import window_tokens
 from ctxbudget.prices import cache_of
+from ctxbudget.recorded.files import opened
+from ctxbudget.recorded.formats import READ, RefusedError, recognized
+from ctxbudget.recorded.lines import unpacked
 from ctxbudget.recorded.price_book import PriceBook
+from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay.cache_facts import add_cache_facts
 from ctxbudget.replay.recorded_run import RecordedRun, recorded_run
 from ctxbudget.transcripts.exchange import Exchange
 from ctxbudget.transcripts.facts import Facts, Prediction
+from ctxbudget.transcripts.formats import exchanges as exchanges_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,27 @@ class RecordedSession:
     run: RecordedRun
     predictions: tuple[Prediction, ...]
     unseen_tokens: int
+
+
+def read_session(
+    file: RecordedFile, prices: PriceBook, agent: str | None = None
+) -> RecordedSession:
+    """Return the session in a file: its main thread, or a sub-agent's that it records.
+
+    What cannot be read of it is told to `file`.
+
+    Raises:
+        SourceError: it cannot be opened, is of no format that is read, or holds no call.
+    """
+    try:
+        with opened(file.file) as stream:
+            found = recognized(unpacked(stream), file)
+            return recorded_session(exchanges_of(found, file, agent), file.file, prices)
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise SourceError(f"{file.file}: {reason}; check the path") from None
+    except RefusedError as error:
+        raise SourceError(f"{file.file}: {error}; name a file that holds {READ}") from None
 
 
 def recorded_session(
