@@ -23,6 +23,7 @@ from ctxbudget.core.events import (
     ThreadClosed,
     Withdrawn,
 )
+from ctxbudget.core.pricing import input_usd
 from ctxbudget.core.types import MAIN, Item, Price
 
 By: TypeAlias = Literal["item", "kind", "layer", "tool", "source", "phase", "agent", "thread"]
@@ -279,12 +280,7 @@ class History:
         if price is None:
             self._is_priced = False
         elif event.tokens:
-            usd = price.cost_usd(
-                uncached_tokens=event.uncached_tokens,
-                cache_read_tokens=event.cache_read_tokens,
-                cache_write_5m_tokens=event.cache_write_tokens,
-            )
-            lane.usd_per_token += usd / event.tokens
+            lane.usd_per_token += input_usd(event, price) / event.tokens
 
 
 _NOTES: dict[type, Callable[[History, Any], None]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 from ctxbudget.core.events import (
     AgentStarted,
@@ -26,6 +27,7 @@ from ctxbudget.core.events import (
     WaveStarted,
     Withdrawn,
 )
+from ctxbudget.core.pricing import Cost, InputCosts, plus_usd
 from ctxbudget.core.types import MAIN, Item, Kind, Layer, Scale
 
 
@@ -62,6 +64,20 @@ class ThreadRow:
     calls: int = 0
     sent_tokens: int = 0
     pruned_tokens: int = 0
+    cost_usd: Decimal | None = None
+    """As of the run."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelRow:
+    """What went to one model."""
+
+    model: str
+    """Empty for calls that name none."""
+    calls: int = 0
+    sent_tokens: int = 0
+    cost_usd: Decimal | None = None
+    """As of the run."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +114,8 @@ class PhaseRow:
     """Net, in the main thread: what came back minus the stand-ins that left."""
     sent_tokens: int = 0
     calls: int = 0
+    cost_usd: Decimal | None = None
+    """As of the run, over all threads."""
     cache: CacheRow = field(default_factory=CacheRow)
     events: list[EventRow] = field(default_factory=list)
     waves: list[WaveRow] = field(default_factory=list)
@@ -127,9 +145,14 @@ class RunRow:
     restored_tokens: int = 0
     sent_tokens: int = 0
     calls: int = 0
+    cost_usd: Decimal | None = None
+    """Input of calls, by the cache model, and summaries; None if a price that it takes is not known."""
     cache: CacheRow = field(default_factory=CacheRow)
     events: list[EventRow] = field(default_factory=list)
     """All events, those outside of phases included."""
+
+
+_Priced: TypeAlias = RunRow | PhaseRow | ThreadRow | ModelRow
 
 
 class Metrics:
@@ -140,6 +163,7 @@ class Metrics:
         phases: rows in the order in which phases started.
         run: totals.
         on_phase: called with each phase's row when it closes.
+        is_priced: whether the price of any model was known when the run began.
     """
 
     def __init__(self, on_phase: Callable[[PhaseRow], None] | None = None) -> None:
@@ -148,6 +172,9 @@ class Metrics:
         self.phases: list[PhaseRow] = []
         self.run = RunRow()
         self.on_phase = on_phase
+        self.is_priced = False
+        self._models: dict[str, ModelRow] = {}
+        self._costs = InputCosts()
         self._phase: PhaseRow | None = None
         self._threads: dict[str, ThreadRow] = {}
         self._layers: dict[Layer, int] = dict.fromkeys(Layer, 0)
@@ -181,10 +208,34 @@ class Metrics:
         note = self._notes.get(type(event))
         if note is not None:
             note(event)
+        cost = self._costs(event)
+        if cost is not None:
+            self._pay(cost)
+
+    @property
+    def models(self) -> list[ModelRow]:
+        """A row for each model, in the order in which they were first used."""
+        return list(self._models.values())
+
+    def _nothing_spent(self) -> Decimal | None:
+        return Decimal(0) if self.is_priced else None
+
+    def _model(self, model: str) -> ModelRow:
+        if model not in self._models:
+            self._models[model] = ModelRow(model=model, cost_usd=self._nothing_spent())
+        return self._models[model]
+
+    def _pay(self, cost: Cost) -> None:
+        rows: list[_Priced | None] = [self.run, self._phase, self._model(cost.model)]
+        for row in (*rows, self._threads.get(cost.thread)):
+            if row is not None:
+                row.cost_usd = plus_usd(row.cost_usd, cost.usd)
 
     def _run_started(self, event: RunStarted) -> None:
         self.workflow, self.allocator = event.workflow, event.allocator.use
         scale: Scale = event.scale
+        self.is_priced = bool(event.prices)
+        self.run.cost_usd = self._nothing_spent()
         self.run.window_tokens = scale.window_tokens
         self.run.reserve_tokens = scale.reserve_tokens
         self.run.budget_tokens = scale.budget_tokens
@@ -209,7 +260,11 @@ class Metrics:
             phase.kept_tokens = max(0, tokens - self._start_tokens)
 
     def _phase_started(self, event: PhaseStarted) -> None:
-        self._phase = PhaseRow(id=event.phase, allocated_tokens=self._granted.get(event.phase, 0))
+        self._phase = PhaseRow(
+            id=event.phase,
+            allocated_tokens=self._granted.get(event.phase, 0),
+            cost_usd=self._nothing_spent(),
+        )
         self.phases.append(self._phase)
         self._start_tokens = self._tokens
         self._stand()
@@ -225,7 +280,8 @@ class Metrics:
             wave.headroom_tokens, wave.each_tokens = event.headroom_tokens, event.each_tokens
 
     def _agent_started(self, event: AgentStarted) -> None:
-        row = self._threads[event.thread] = ThreadRow(id=event.thread)
+        row = ThreadRow(id=event.thread, cost_usd=self._nothing_spent())
+        self._threads[event.thread] = row
         if self._phase is not None:
             self._phase.threads.append(row)
 
@@ -295,6 +351,9 @@ class Metrics:
             self._phase.cache.add(event)
         if event.thread in self._threads:
             self._threads[event.thread].sent_tokens += event.tokens
+        model = self._model(event.model)
+        model.calls += 1
+        model.sent_tokens += event.tokens
 
     def _thread_closed(self, event: ThreadClosed) -> None:
         row = self._threads.pop(event.thread)

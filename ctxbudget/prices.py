@@ -202,16 +202,21 @@ def cache_of(model: str) -> Cache:
     bare = Cache(
         min_tokens=_MIN_CACHED_TOKENS.get(_claude_key(model), Cache().min_tokens),
         block_tokens=_block_tokens(model),
+        ttl_s=_CACHE_TTL_S,
     )
     price = price_of(model, None)
-    if price is None or not price.input_usd:
-        return bare
+    return bare if price is None else priced(bare, price)
+
+
+def priced(cache: Cache, price: Price) -> Cache:
+    """Return a cache with the multipliers that a price has; without a price for input, as it is."""
+    if not price.input_usd:
+        return cache
     return replace(
-        bare,
+        cache,
         write_multiplier=float(price.cache_write_5m_usd / price.input_usd),
         read_multiplier=float(price.cache_read_usd / price.input_usd),
         write_1h_multiplier=float(price.cache_write_1h_usd / price.input_usd),
-        ttl_s=_CACHE_TTL_S,
     )
 
 

@@ -258,6 +258,7 @@ def test_a_failed_gate_names_the_gravest(ctxbudget: Command, tmp_path: Path) -> 
     [
         "simulate jwt_auth",
         "simulate naive --policy none",
+        "simulate jwt_auth --model claude-sonnet-4-5 --policy moderate --policy none",
         "policies",
         "--help",
         "simulate --help",
@@ -513,6 +514,10 @@ print([name for name in {SLOW} if name in sys.modules], file=sys.stderr)
         ("simulate jwt_auth --json", {"networkx", "pydantic"}),
         ("simulate self_review --json", {"networkx", "pydantic", "tiktoken"}),
         ("simulate jwt_auth", {"networkx", "pydantic", "rich"}),
+        (
+            "simulate jwt_auth --model claude-sonnet-4-5 --json",
+            {"networkx", "pydantic", "genai_prices"},
+        ),
         ("validate jwt_auth", {"networkx", "pydantic"}),
         ("policies --json", {"pydantic"}),
         ("schema", {"pydantic"}),

@@ -115,6 +115,19 @@ def test_a_simulation_is_shown_as_it_was(ctxbudget: Command, tmp_path: Path, nam
     assert prompt["tokens"] == was["run"]["residual_tokens"]
 
 
+def test_costs_are_shown_as_they_were(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    options = ["--policy", "moderate", "--model", "claude-sonnet-4-5", "--journal", path]
+    was = ctxbudget("simulate", "jwt_auth", *options, "--json").json
+    found = ctxbudget("show", path, "--json").json
+    assert float(was["run"]["cost_usd"]) > 0
+    for key in ("phases", "run", "models"):
+        assert found[key] == was[key]
+    shown = ctxbudget("show", path).out
+    assert f"{float(was['run']['cost_usd']):.4f}" in shown
+    assert "prices:" not in shown  # they are the journal's; today's may be others
+
+
 def test_the_phase_table_is_that_of_simulate(ctxbudget: Command, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     was = ctxbudget("simulate", "jwt_auth", "--policy", "none", "--journal", path).out.splitlines()
@@ -170,10 +183,10 @@ def test_money_is_shown_where_the_model_is_priced(ctxbudget: Command, tmp_path: 
         run.close()
         found = ctxbudget("show", path, "--json", "--rent", "kind").json["rent"]
         for one, rent in zip(found, rents, strict=False):
-            assert one["cost_usd"] == (
-                None if rent.cost_usd is None else pytest.approx(float(rent.cost_usd), abs=1e-6)
-            )
-    assert ctxbudget("show", priced, "--json").json["models"] == ["claude-sonnet-4-5"]
+            assert one["cost_usd"] == (None if rent.cost_usd is None else f"{rent.cost_usd:.6f}")
+    (model,) = ctxbudget("show", priced, "--json").json["models"]
+    assert (model["model"], model["calls"]) == ("claude-sonnet-4-5", 4)
+    assert float(model["cost_usd"]) > 0
     assert " USD" in ctxbudget("show", priced).out
     assert " USD" not in ctxbudget("show", unknown).out
 

@@ -28,6 +28,7 @@ from ctxbudget.core.events import (
     RunStarted,
     Told,
 )
+from ctxbudget.core.pricing import used_usd
 from ctxbudget.core.types import Price, Scale
 
 Attributes: TypeAlias = dict[str, str | int | float]
@@ -114,16 +115,8 @@ class OtelListener:
 
     def _answered(self, event: CallAnswered) -> None:
         price = self._prices.get(event.model)
-        if price is None:
-            return
-        usd = price.cost_usd(
-            uncached_tokens=event.uncached_tokens,
-            cache_read_tokens=event.cache_read_tokens,
-            cache_write_5m_tokens=event.cache_write_tokens - event.cache_write_1h_tokens,
-            cache_write_1h_tokens=event.cache_write_1h_tokens,
-            output_tokens=event.output_tokens,
-        )
-        self._cost.add(float(usd), self._attributes(event.thread))
+        if price is not None:
+            self._cost.add(float(used_usd(event, price)), self._attributes(event.thread))
 
     def _told(self, event: Told) -> None:
         self._say(

@@ -1,4 +1,4 @@
-"""`ctxbudget replay`: its options. The work is in `replay_journal`, imported only to do it."""
+"""`ctxbudget replay`: its options. The work is in `replay_session`, imported only to do it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,52 @@ import click
 
 
 @click.command("replay")
-@click.argument("journal", type=click.Path(path_type=Path))
+@click.argument("session")
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     metavar="NAME|FILE|MODULE:ATTR",
-    help="A policy to try; repeat to compare. `none` is always tried too.",
+    help="A policy to try; repeat to compare. Always tried too: `none`, and two bounds.",
 )
+@click.option("--agent", metavar="ID", help="A sub-agent that the file records, instead.")
 @click.option("--window", metavar="TOKENS", help="Another window: 200000 or 200k.")
+@click.option("--reserve", metavar="TOKENS", help="Of it, kept free for the answer.")
 @click.option("--budget", metavar="TOKENS", help="Another budget: 60000 or 60k.")
+@click.option("--ttl", metavar="TIME", help="Another lifetime of the cache: 5m or 1h.")
+@click.option("--model", metavar="NAME", help="Another model's prices and cache.")
+@click.option(
+    "--price",
+    metavar="KEY=USD,...",
+    help="Other prices for a million tokens: input=3,read=0.3,write=3.75,write_1h=6,output=15.",
+)
+@click.option(
+    "--ignore-compactions", is_flag=True, help="Leave out the compactions that the host made."
+)
 @click.option(
     "--misses", is_flag=True, help="List what each policy no longer had when it was used."
 )
+@click.option(
+    "--prompts",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write each policy's prompts to DIR/POLICY.jsonl, and all texts to DIR/items.jsonl.",
+)
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
-def command(**options: Any) -> int:
-    """Say what other policies would have made of the run in JOURNAL, and what they would have lost.
+def command(**options: Any) -> None:
+    """Say what other policies would have made of a recorded session, and what they would have lost.
 
-    The journal's facts go through the engine again. No model is called: what the recorded model
-    did is taken as given. With texts in the journal, shorter forms are made from them and recall is
-    measured; without, their sizes are assumed.
+    SESSION is a file of a coding agent (those that `ctxbudget audit` reads), - for one on stdin, or
+    a journal of ctxbudget. Its facts go through the engine again. No model is called: what the
+    recorded model did is taken as given.
 
     \b
     Examples:
-      ctxbudget replay run.jsonl
-      ctxbudget replay run.jsonl --policy masking --policy compact-at-threshold
-      ctxbudget replay run.jsonl --policy masking:keep=5 --window 60k --misses
+      ctxbudget replay session.jsonl
+      ctxbudget replay session.jsonl --policy masking --policy ladder --misses
+      ctxbudget replay session.jsonl --policy masking:keep=5 --window 200k --ttl 5m
+      ctxbudget replay run.jsonl --policy clear-tool-uses --prompts prompts/
     """
-    from ctxbudget.cli.replay_journal import run
+    from ctxbudget.cli.replay_session import run
 
-    return run(**options)
+    run(**options)

@@ -15,7 +15,7 @@ from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, read_workflow
-from ctxbudget.core.errors import JournalError
+from ctxbudget.core.errors import ConfigError, JournalError
 from ctxbudget.core.types import Level
 from ctxbudget.journal import JournalWriter, is_journal, is_locked
 from ctxbudget.metrics import Metrics
@@ -35,6 +35,7 @@ def run(
     allocator: str | None,
     budget: str | None,
     window: str | None,
+    model: str | None,
     deliver: str | None,
     journal: Path | None,
     as_machine: bool,
@@ -47,18 +48,35 @@ def run(
         budget=budget_option(budget, "--budget") if budget is not None else None,
         window_tokens=tokens_option(window, "--window") if window is not None else None,
         deliver=Deliver(deliver) if deliver is not None else None,
+        model=_model(model),
     )
     setups = [set_up_run(loaded, overrides.with_policy(policy)) for policy in policies or (None,)]
     with _journal(journal) as writer:
         runs = _run_all(loaded, setups, writer)
         none = _under_none(loaded, overrides, runs)
+    date = _price_date(runs[0][1])
     if as_machine:
-        print_json(as_json.simulation(runs, none))
+        print_json(as_json.simulation(runs, none, date))
     else:
         from ctxbudget.report import terminal
 
-        terminal.print_simulation(console(), runs, none, _notes(setups[0]))
+        terminal.print_simulation(console(), runs, none, _notes(setups[0]), date)
     return _gate(runs[0][1], fail_on)
+
+
+def _model(given: str | None) -> str | None:
+    if given is not None and not given.strip():
+        raise ConfigError("expected a model's name, found nothing", location=("--model",))
+    return given
+
+
+def _price_date(metrics: Metrics) -> str | None:
+    """Return how new the prices are, of a run that has any."""
+    if not metrics.is_priced:
+        return None
+    from ctxbudget.prices import price_date
+
+    return price_date()
 
 
 def _run_all(

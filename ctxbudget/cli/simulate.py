@@ -23,6 +23,11 @@ import click
 )
 @click.option("--window", metavar="TOKENS", help="The model's window: 200000 or 200k.")
 @click.option(
+    "--model",
+    metavar="NAME",
+    help="The run's model: its prices, cache and (unless given) window.",
+)
+@click.option(
     "--deliver",
     type=click.Choice(["together", "in_turn"]),
     help="How the outputs of one wave arrive.",
@@ -35,10 +40,11 @@ import click
     help="Exit 1 if the run (of the first policy) reaches this level or a graver one.",
 )
 def command(**options: Any) -> int:
-    """Run WORKFLOW on paper: does it fit, where does it peak, what is pruned.
+    """Run WORKFLOW on paper: does it fit, where does it peak, what is pruned, what would it cost.
 
     WORKFLOW is a YAML file or the name of a shipped workflow (jwt_auth, research_only, naive,
     self_review). No model is called. With several policies the first one is shown in full.
+    Costs are of input and summaries; phases and agents that name a model keep it.
 
     \b
     Examples:
@@ -46,6 +52,7 @@ def command(**options: Any) -> int:
       ctxbudget simulate jwt_auth --deliver in_turn
       ctxbudget simulate flow.yaml --policy masking:keep=5
       ctxbudget simulate flow.yaml --budget 60k --fail-on warn
+      ctxbudget simulate flow.yaml --model claude-sonnet-4-5
     """
     from ctxbudget.cli.run_simulation import run
 

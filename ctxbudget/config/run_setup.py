@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ctxbudget.config.document import Document, Location
+from ctxbudget.config.model_prices import caches_of, models_of, prices_of
 from ctxbudget.config.own_code import OwnAllocator, import_attribute
 from ctxbudget.config.policy_file import LoadedPolicy, load_policy, refuse_impossible
 from ctxbudget.config.workflow_file import (
@@ -41,6 +42,8 @@ class Overrides:
     budget: Limit | None = None
     window_tokens: int | None = None
     deliver: Deliver | None = None
+    model: str | None = None
+    """Of the run; phases and agents that name their own keep it."""
 
     def with_policy(self, policy: str | None) -> Overrides:
         """Return the same overrides with another policy."""
@@ -52,6 +55,7 @@ class RunSetup:
     """All that a simulation needs."""
 
     loaded: LoadedWorkflow
+    """With the model that the run has, wherever it was said."""
     policy: LoadedPolicy
     start: RunStarted
     graph: PhaseGraph
@@ -65,14 +69,18 @@ def set_up_run(
     loaded: LoadedWorkflow,
     overrides: Overrides = Overrides(),
     window_of: WindowOf = window_tokens,
+    at: float = 0.0,
 ) -> RunSetup:
     """Return the plan of a run; `window_of` looks a model's window up.
+
+    `at` is when it begins, in seconds since 1970 if prices of that time are meant; 0 asks for the
+    newest.
 
     Raises:
         ConfigError: settings that contradict each other, with the file and the line.
     """
     try:
-        return _set_up(loaded, overrides, window_of)
+        return _set_up(_with_model(loaded, overrides), overrides, window_of, at)
     except ConfigError as error:
         raise placed(error, loaded.document) from None
 
@@ -89,21 +97,33 @@ def placed(error: ConfigError, document: Document) -> ConfigError:
     return ConfigError(error.message, path=document.path, line=line, location=error.location)
 
 
-def _set_up(loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf) -> RunSetup:
+def _with_model(loaded: LoadedWorkflow, overrides: Overrides) -> LoadedWorkflow:
+    if overrides.model is None:
+        return loaded
+    return replace(loaded, workflow=loaded.workflow.model_copy(update={"model": overrides.model}))
+
+
+def _set_up(
+    loaded: LoadedWorkflow, overrides: Overrides, window_of: WindowOf, at: float
+) -> RunSetup:
     workflow = loaded.workflow
     window, is_assumed = _window(loaded, overrides, window_of)
     scale = _scale(loaded, overrides, window)
     phases = tuple(_phase(part, index, scale) for index, part in enumerate(workflow.phases))
     policy = _policy(loaded, overrides)
     refuse_impossible(policy, scale)
+    models = models_of(workflow)
     start = RunStarted(
-        at=0.0,
+        at=at,
         workflow=loaded.name,
         scale=scale,
         phases=phases,
         allocator=_allocator(loaded, overrides),
         thresholds=_thresholds(workflow.thresholds, scale),
         policy=policy.as_data,
+        caches=caches_of(models),
+        prices=prices_of(models, at or None),
+        model=workflow.model or "",
     )
     graph = PhaseGraph(phases)
     with _blaming("--allocator", overrides.allocator, ("allocator",)):

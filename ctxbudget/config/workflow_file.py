@@ -273,7 +273,9 @@ class Workflow(Strict):
 
     name: Name | None = Field(None, description="What reports call it; default the file's name.")
     about: Text = Field("", description="What it is for.")
-    model: Text | None = Field(None, description="The model; sets the window unless given.")
+    model: Text | None = Field(
+        None, description="The model; sets prices, cache and, unless given, the window."
+    )
     window: SomeTokens | None = Field(None, description="The most tokens the model accepts.")
     reserve: Tokens = Field(0, description="Tokens kept free for the answer.")
     budget: ShareOfWindow | None = Field(

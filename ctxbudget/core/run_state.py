@@ -18,6 +18,7 @@ from ctxbudget.core.events import (
 from ctxbudget.core.graph import Liveness, PhaseGraph
 from ctxbudget.core.injection import InjectionShelf
 from ctxbudget.core.policy import PhaseAges
+from ctxbudget.core.pricing import used_usd
 from ctxbudget.core.spending import Spending
 from ctxbudget.core.thread import Numbers, Thread
 from ctxbudget.core.thresholds import Monitor, monitor
@@ -65,14 +66,7 @@ class RunState:
         price = self.start.prices.get(used.model)
         if price is None:
             return
-        usd = price.cost_usd(
-            uncached_tokens=used.uncached_tokens,
-            cache_read_tokens=used.cache_read_tokens,
-            cache_write_5m_tokens=used.cache_write_tokens - used.cache_write_1h_tokens,
-            cache_write_1h_tokens=used.cache_write_1h_tokens,
-            output_tokens=used.output_tokens,
-        )
-        yield from self.spending.spend(usd, self.phase, at)
+        yield from self.spending.spend(used_usd(used, price), self.phase, at)
 
     def watch_budget(self, thread: Thread) -> None:
         """Watch a thread against its budget as it is now."""

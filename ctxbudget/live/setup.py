@@ -17,7 +17,7 @@ from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workfl
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import AgentPlan, MoneyBudget
 from ctxbudget.core.policy import Policy
-from ctxbudget.core.types import Cache, Limit, Price
+from ctxbudget.core.types import Limit, Price
 from ctxbudget.models import claude_name
 
 PolicyLike: TypeAlias = str | Mapping[str, Any] | Policy
@@ -63,21 +63,14 @@ def live_setup(
             if one is not None:
                 raise ConfigError("is said by the workflow file; change it there", location=(key,))
         loaded = read_workflow(find("workflows", fspath(workflow)))
-        overrides = _overrides(spec, allocator, budget, window_tokens)
-    setup = set_up_run(loaded, overrides)
-    models = _models(loaded.workflow, model)
-    main_model = model or loaded.workflow.model or ""
-    is_claude = claude_name(main_model) is not None
-    prices = _prices(models, at)
+        overrides = _overrides(spec, allocator, budget, window_tokens, model)
+    setup = set_up_run(loaded, overrides, at=at)
+    is_claude = claude_name(setup.start.model) is not None
     start = replace(
         setup.start,
-        at=at,
-        prices=prices,
-        caches=_caches(models),
-        money=_money(budget_usd, [p.id for p in loaded.workflow.phases], prices),
+        money=_money(budget_usd, [p.id for p in loaded.workflow.phases], setup.start.prices),
         reviews=reviews,
         strips_thinking=is_claude if strips_thinking is None else strips_thinking,
-        model=main_model,
         agents=_agents(setup),
     )
     return replace(setup, start=start)
@@ -161,6 +154,7 @@ def _overrides(
     allocator: str | None,
     budget: int | str | None,
     window_tokens: int | None,
+    model: str,
 ) -> Overrides:
     if isinstance(policy, Mapping):
         raise ConfigError(
@@ -170,33 +164,13 @@ def _overrides(
     limit: Limit | None = None
     if budget is not None:
         limit = Limit(tokens=budget) if isinstance(budget, int) else budget_option(budget, "budget")
-    return Overrides(policy=policy, allocator=allocator, budget=limit, window_tokens=window_tokens)
-
-
-def _models(workflow: Workflow, model: str) -> tuple[str, ...]:
-    """Return the models that calls may name, in order, each once."""
-    named: list[str | None] = [model, workflow.model]
-    for phase in workflow.phases:
-        named.append(phase.model)
-        named += [agent.model for wave in phase.all_waves() for agent in wave.agents]
-    return tuple(dict.fromkeys(one for one in named if one))
-
-
-def _prices(models: tuple[str, ...], at: float) -> dict[str, Price]:
-    if not models:
-        return {}
-    from ctxbudget.prices import price_of
-
-    found = {model: price_of(model, at or None) for model in models}
-    return {model: price for model, price in found.items() if price is not None}
-
-
-def _caches(models: tuple[str, ...]) -> dict[str, Cache]:
-    if not models:
-        return {}
-    from ctxbudget.prices import cache_of
-
-    return {model: cache_of(model) for model in models}
+    return Overrides(
+        policy=policy,
+        allocator=allocator,
+        budget=limit,
+        window_tokens=window_tokens,
+        model=model or None,
+    )
 
 
 def _money(

@@ -35,6 +35,7 @@ from ctxbudget.journal import TextLine
 from ctxbudget.live.pieces import text_of
 from ctxbudget.recall import Library, Use, words
 from ctxbudget.recorded.price_book import PriceOf
+from ctxbudget.references import string_values
 
 OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoAsked
 """Facts that came about under the recorded policy: another one would not have brought them."""
@@ -77,6 +78,24 @@ class RecordedRun:
     def has_texts(self) -> bool:
         """Whether shorter forms can be made from the real texts, and recall be measured."""
         return bool(self.contents)
+
+    def words_of(self, kind: Kind, content: str | None) -> tuple[str, ...] | None:
+        """Return a content's texts as recall reads them; None if the content is not known."""
+        block = self.contents.get(content or "")
+        if block is None:
+            return None
+        return words(kind, block.get("input") if kind is Kind.TOOL_CALL else text_of(block))
+
+    def text_of(self, kind: Kind, content: str | None) -> str | None:
+        """Return a content's text: of a tool call, the strings that it was called with."""
+        block = self.contents.get(content or "")
+        if block is None:
+            return None
+        return (
+            "\n".join(string_values(block.get("input")))
+            if kind is Kind.TOOL_CALL
+            else text_of(block)
+        )
 
 
 def recorded_run(
@@ -214,11 +233,9 @@ class _Reader:
 
     def _keep_words(self, item: Item, text: str | None) -> tuple[str, ...]:
         """Index an item's text; return its words as recall reads them."""
-        block = self.run.contents.get(text or "")
-        if block is None:
+        said = self.run.words_of(item.kind, text)
+        if said is None:
             return ()
-        is_call = item.kind is Kind.TOOL_CALL
-        said = words(item.kind, block.get("input") if is_call else text_of(block))
         self.run.library.add(item.id, said)
         return said
 

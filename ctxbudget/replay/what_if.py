@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Protocol
 
 from ctxbudget.config.policy_file import Bound, LoadedPolicy
 from ctxbudget.config.run_setup import find_allocator
@@ -28,6 +29,7 @@ from ctxbudget.live.pieces import media_of, text_of
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
 from ctxbudget.metrics import Metrics
+from ctxbudget.prices import priced
 from ctxbudget.recall import Recall
 from ctxbudget.replay.clairvoyant import Clairvoyant, without_group
 from ctxbudget.replay.recorded_run import RecordedRun
@@ -54,6 +56,8 @@ class Settings:
     ttl_s: float | None = None
     """Asked of the cache by each call."""
     model: OtherModel | None = None
+    price: Price | None = None
+    """Of every model."""
     ignores_compactions: bool = False
     """The host's own."""
     ignores_cache_losses: bool = False
@@ -105,11 +109,12 @@ class WhatIf:
         return self.cost_usd + self.refetch_usd
 
 
-class Prompts:
-    """Is shown each prompt that a what-if sends, if anybody wants to see them."""
+class Prompts(Protocol):
+    """Is shown each prompt that a what-if sends."""
 
-    def sent(self, call: CallSent, items: Iterator[Item], text: Callable[[Item], str]) -> None:
+    def sent(self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str]) -> None:
         """Take note of a call, the items that it carries, and how to have their texts."""
+        ...
 
 
 def what_if(
@@ -284,9 +289,13 @@ def _start(run: RecordedRun, policy: LoadedPolicy, settings: Settings) -> RunSta
     if other is not None:
         prices = {} if other.price is None else {other.name: other.price}
         caches = {other.name: other.cache}
+    models = {fact.model for fact in run.facts if isinstance(fact, CallStarted)}
+    models = models if other is None else {other.name}
+    if settings.price is not None:
+        prices = dict.fromkeys(models, settings.price)
+        caches = {one: priced(caches.get(one, Cache()), settings.price) for one in models}
     if policy.bound is Bound.KNOWS_THE_FUTURE:
         # No change costs it a rewrite: what the last call carried is read wherever it stands.
-        models = {fact.model for fact in run.facts if isinstance(fact, CallStarted)} | {*caches}
         caches = {one: replace(caches.get(one, Cache()), reads_anywhere=True) for one in models}
     return replace(
         recorded,

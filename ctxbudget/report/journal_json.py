@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from decimal import Decimal
 from typing import Any
 
 from ctxbudget._version import __version__
@@ -12,9 +11,8 @@ from ctxbudget.core.events import RunStarted
 from ctxbudget.core.types import Item
 from ctxbudget.history import By, Happening, breakdown
 from ctxbudget.report.journal_rows import JournalRows, PlanRow
+from ctxbudget.report.money import as_data, usd_text
 from ctxbudget.report.prompts import PromptNow
-
-USD_PLACES = 6
 
 
 def policy_name(start: RunStarted) -> str:
@@ -34,11 +32,6 @@ def asked_items(prompt: PromptNow, phase: str | None) -> list[Item]:
     return [item for item in prompt.items.values() if phase in (None, item.phase)]
 
 
-def usd(amount: Decimal | None) -> float | None:
-    """Return an amount as a JSON number."""
-    return None if amount is None else float(round(amount, USD_PLACES))
-
-
 def shown(journal: str, rows: JournalRows, start: RunStarted, by: By) -> dict[str, Any]:
     """Return what `show` found."""
     metrics = rows.asked()
@@ -48,11 +41,11 @@ def shown(journal: str, rows: JournalRows, start: RunStarted, by: By) -> dict[st
         "workflow": metrics.workflow,
         "policy": policy_name(start),
         "allocator": metrics.allocator,
-        "models": list(rows.models),
+        "models": [as_data(row) for row in metrics.models],
         "is_finished": rows.is_finished,
         "phase": rows.phase,
-        "phases": [_since(asdict(row), start.at) for row in metrics.phases],
-        "run": _since(asdict(metrics.run), start.at),
+        "phases": [_since(as_data(row), start.at) for row in metrics.phases],
+        "run": _since(as_data(metrics.run), start.at),
         "told": [_shifted(asdict(row), start.at) for row in rows.told],
         "prompts": [_prompt(one, rows.scope.phase) for one in prompts_now(rows)],
         "rent": [
@@ -60,7 +53,7 @@ def shown(journal: str, rows: JournalRows, start: RunStarted, by: By) -> dict[st
                 "name": rent.name,
                 "rent_tokens": rent.rent_tokens,
                 "calls": rent.calls,
-                "cost_usd": usd(rent.cost_usd),
+                "cost_usd": usd_text(rent.cost_usd),
             }
             for rent in rows.history.rent(by)
             if rent.rent_tokens

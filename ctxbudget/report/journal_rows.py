@@ -77,7 +77,6 @@ class JournalRows:
         phase: the phase that runs now.
         last_at: when the last event happened, on the source's clock.
         events: how many there were.
-        models: that calls went to, in order of their first call.
         is_finished: whether the run has ended.
     """
 
@@ -88,7 +87,6 @@ class JournalRows:
         self.last_at = 0.0
         self.events = 0
         self.is_finished = False
-        self.models: dict[str, None] = {}
         self.plans: dict[int, PlanRow] = {}
         self.told: list[ToldRow] = []
         self.metrics, self.history, self.prompts = Metrics(), History(), Prompts()
@@ -159,8 +157,6 @@ class JournalRows:
                 self.phase = event.phase
             case PhaseClosed():
                 self.phase = None
-            case CallSent() if event.model:
-                self.models[event.model] = None
             case Restored() if event.plan in self.plans:
                 self.plans[event.plan].undone_at = event.at
             case RunClosed():

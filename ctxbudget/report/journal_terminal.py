@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 from rich import box
 from rich.console import Console
@@ -15,6 +14,7 @@ from ctxbudget.core.types import Item, Level
 from ctxbudget.history import By, breakdown
 from ctxbudget.report.journal_json import asked_items, policy_name, prompts_now
 from ctxbudget.report.journal_rows import JournalRows, PlanRow, ToldRow
+from ctxbudget.report.money import usd_cell
 from ctxbudget.report.plain import one_line
 from ctxbudget.report.prompts import PromptNow
 from ctxbudget.report.terminal import STYLES, print_simulation
@@ -43,7 +43,8 @@ def _stands(journal: str, rows: JournalRows, start: RunStarted) -> str:
     where = "finished" if rows.is_finished else "between phases"
     if rows.phase is not None and not rows.is_finished:
         where = f"in phase {rows.phase}, so its numbers are those so far"
-    models = f", model {', '.join(rows.models)}" if rows.models else ""
+    named = [row.model for row in rows.metrics.models if row.model]
+    models = f", model {', '.join(named)}" if named else ""
     return one_line(
         f"{journal}: {rows.events:,} events in {rows.last_at - start.at:,.1f} s{models}; {where}"
     )
@@ -109,7 +110,7 @@ def _print_rent(console: Console, rows: JournalRows, by: By) -> None:
     if is_priced:
         table.add_column("USD", justify="right")
     for rent in rents[:TOP]:
-        cost = [_usd(rent.cost_usd)] if is_priced and rent.cost_usd is not None else []
+        cost = [usd_cell(rent.cost_usd)] if is_priced else []
         share = _share(rent.rent_tokens, whole)
         table.add_row(_text(rent.name), f"{rent.rent_tokens:,}", share, f"{rent.calls:,}", *cost)
     if len(rents) > TOP:
@@ -158,10 +159,6 @@ def _text(text: str) -> str:
 
 def _s(seconds: float) -> str:
     return f"{seconds:,.1f} s"
-
-
-def _usd(amount: Decimal) -> str:
-    return f"{amount:.4f}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Any, Literal
 
 from rich import box
@@ -15,6 +14,7 @@ from rich.table import Table
 from ctxbudget.core.types import Level
 from ctxbudget.metrics import EventRow, Metrics, PhaseRow, RunRow, WaveRow
 from ctxbudget.report.diagnosis import diagnose
+from ctxbudget.report.money import by_model, cost_notes, share_cell, usd_cell
 
 STYLES = {
     Level.WARN: "yellow",
@@ -26,17 +26,28 @@ BAR_CELLS = 13
 WIDE = 96
 """From this width on everything is shown; below, what can be worked out is left out."""
 
+NARROW = 50
+
+COST_CELLS = 9
+"""What a column of costs takes of the width; other columns make room for it."""
+
 
 def print_simulation(
     console: Console,
     runs: Sequence[tuple[str, Metrics]],
     none: Metrics | None,
     notes: Sequence[str],
+    price_date: str | None = None,
 ) -> None:
-    """Print the first run phase by phase, what went over, and the policies side by side."""
+    """Print the first run phase by phase, what went over, and the policies side by side.
+
+    Costs are part of it if the run has prices; `price_date` says how new they are.
+    """
     policy, first = runs[0]
-    _print_head(console, policy, first, notes)
+    _print_head(console, policy, first, [*notes, *cost_notes(first, price_date)])
     console.print(_phase_table(first, console.width))
+    if models := by_model(first):
+        console.print(escape(models))
     for finding in diagnose(first):
         console.print(f"[yellow]![/] {escape(str(finding))}")
     compared = list(runs)
@@ -70,6 +81,8 @@ class _Column:
     wave: Callable[[PhaseRow, WaveRow], str] = lambda row, wave: ""
     from_width: int = 0
     is_text: bool = False
+    is_money: bool = False
+    """Shown only if the run has prices."""
 
 
 COLUMNS = (
@@ -107,13 +120,24 @@ COLUMNS = (
         lambda run: _n(run.sent_tokens),
         from_width=80,
     ),
+    _Column(
+        "USD",
+        lambda row, run: usd_cell(row.cost_usd),
+        lambda run: usd_cell(run.cost_usd),
+        is_money=True,
+    ),
     _Column("events", lambda row, run: _events(row.events), is_text=True),
 )
 
 
 def _phase_table(metrics: Metrics, width: int) -> Table:
-    columns = [column for column in COLUMNS if width >= column.from_width]
-    table = _table(caption=_caption(width), show_footer=True)
+    room = width - COST_CELLS if metrics.is_priced else width
+    columns = [
+        column
+        for column in COLUMNS
+        if room >= column.from_width and (metrics.is_priced or not column.is_money)
+    ]
+    table = _table(caption=_caption(room), show_footer=True)
     for column in columns:
         justify: Literal["left", "right"] = "left" if column.is_text else "right"
         table.add_column(column.title, column.foot(metrics.run), justify=justify)
@@ -168,31 +192,59 @@ def _bar(row: PhaseRow, run: RunRow) -> str:
     return "█" * solid + "░" * max(0, shade)
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A column of the comparison, from a run and the same run under `none`."""
+
+    title: str
+    cell: Callable[[RunRow, RunRow | None], str]
+    from_width: int = 0
+    is_money: bool = False
+
+
+COMPARED = (
+    _Compared("peak", lambda run, none: _n(run.peak_tokens)),
+    _Compared("of budget", lambda run, none: _share(run.peak_tokens, run.budget_tokens), NARROW),
+    _Compared("residual", lambda run, none: _n(run.residual_tokens), WIDE),
+    _Compared("pruned", lambda run, none: _n(run.pruned_tokens), WIDE),
+    _Compared("sent", lambda run, none: _n(run.sent_tokens)),
+    _Compared(
+        "of none",
+        lambda run, none: _share(run.sent_tokens, none.sent_tokens) if none else "",
+        NARROW,
+    ),
+    _Compared(
+        "cache read", lambda run, none: _share(run.cache.cache_read_tokens, run.sent_tokens), WIDE
+    ),
+    _Compared("USD", lambda run, none: usd_cell(run.cost_usd), is_money=True),
+    _Compared(
+        "of none",
+        lambda run, none: share_cell(run.cost_usd, none.cost_usd) if none else "",
+        is_money=True,
+    ),
+)
+
+
 def _comparison(runs: Sequence[tuple[str, Metrics]], none: Metrics | None, width: int) -> Table:
-    is_wide = width >= WIDE
-    caption = "Of none: sent against the same run under none."
-    if is_wide:
+    is_priced = any(metrics.is_priced for _, metrics in runs)
+    room = width - 2 * COST_CELLS if is_priced else width
+    columns = [
+        column
+        for column in COMPARED
+        if room >= column.from_width and (is_priced or not column.is_money)
+    ]
+    compared = "against" if is_priced else "sent against"
+    caption = f"Of none: {compared} the same run under none."
+    if room >= WIDE:
         caption += " Cache read: the part of sent that a prompt cache would have served."
     table = _table(title="The same run under each policy", caption=caption)
     table.add_column("policy", overflow="fold", min_width=10)
-    wide_only = {"residual", "pruned", "cache read"}
-    titles = ("peak", "of budget", "residual", "pruned", "sent", "of none", "cache read")
-    shown = [is_wide or title not in wide_only for title in titles]
-    for title in compress(titles, shown):
-        table.add_column(title, justify="right")
+    for column in columns:
+        table.add_column(column.title, justify="right")
     table.add_column("events")
     for name, metrics in runs:
-        run = metrics.run
-        cells = (
-            _n(run.peak_tokens),
-            _share(run.peak_tokens, run.budget_tokens),
-            _n(run.residual_tokens),
-            _n(run.pruned_tokens),
-            _n(run.sent_tokens),
-            _share(run.sent_tokens, none.run.sent_tokens) if none else "",
-            _share(run.cache.cache_read_tokens, run.sent_tokens),
-        )
-        table.add_row(escape(name), *compress(cells, shown), _counts(run.events))
+        cells = [column.cell(metrics.run, none.run if none else None) for column in columns]
+        table.add_row(escape(name), *cells, _counts(metrics.run.events))
     return table
 
 

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from ctxbudget.replay import RecordedRun, WhatIf
+from ctxbudget.core.types import Scale
+from ctxbudget.replay import WhatIf
+from ctxbudget.report.money import usd_text
+from ctxbudget.report.replayed import Replayed
 
-DIGITS = 6
-"""Of an amount of money; a millionth of a dollar."""
 
-
-def what_ifs(file: str, run: RecordedRun, found: Sequence[WhatIf], misses: bool) -> dict[str, Any]:
+def replayed_as_data(one: Replayed, *, misses: bool) -> dict[str, Any]:
     """Return a run under each policy; ratios are of `none`, null where money is not known."""
-    none = next((one for one in found if one.policy == "none"), None)
+    run = one.run
+    scale: Scale = run.start.scale
     return {
-        "file": file,
+        "file": one.file,
         "calls": run.calls,
-        "recorded_cost_usd": usd(run.cost_usd),
+        "window_tokens": scale.window_tokens,
+        "recorded_cost_usd": usd_text(run.cost_usd),
         "recorded_cost_calls": run.reported_calls,
-        "policies": [_row(one, none, with_misses=misses) for one in found],
+        "output_cost_usd": usd_text(run.output_usd),
+        "price_date": one.price_date,
+        **_validity(one),
+        "policies": [_row(found, one.none, with_misses=misses) for found in one.found],
+    }
+
+
+def _validity(one: Replayed) -> dict[str, Any]:
+    """Return how far the session could be rebuilt; nothing for our own journals."""
+    if one.session is None:
+        return {}
+    errors, plain = one.prompt_errors, one.plain_errors
+    return {
+        "bill_error_frac": rounded(one.bill_error_frac(one.none)),
+        "bill_error_without_cache_lost_frac": rounded(one.bill_error_frac(one.none_without_losses)),
+        "cache_lost": one.cache_losses,
+        "cache_found": one.cache_finds,
+        "unseen_tokens": one.session.unseen_tokens,
+        "prompt_error": None if errors is None else asdict(errors),
+        "prompt_error_uncalibrated": None if plain is None else asdict(plain),
     }
 
 
 def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, Any]:
     recall, sent = one.recall, one.metrics.run
-    row = {
+    row: dict[str, Any] = {
         "policy": one.policy,
+        "bound": one.bound,
         "calls": sent.calls,
         "sent_tokens": sent.sent_tokens,
         "peak_tokens": one.peak_tokens,
-        "cost_usd": usd(one.cost_usd),
+        "cost_usd": usd_text(one.cost_usd),
         "cost_ratio": ratio(one.cost_usd, none.cost_usd if none else None),
         "cache_read_frac": share(sent.cache.cache_read_tokens, sent.sent_tokens),
         "rewrites": one.rewrites,
         "compactions": one.compactions,
+        "compactions_usd": usd_text(one.summaries_usd),
         "recall": recall.recall if recall is not None else None,
         "quote_recall": recall.quote_recall if recall is not None else None,
         "misses": len(recall.misses) if recall is not None else None,
-        "refetch_usd": usd(one.refetch_usd),
-        "total_cost_usd": usd(one.total_cost_usd),
+        "refetch_usd": usd_text(one.refetch_usd),
+        "total_cost_usd": usd_text(one.total_cost_usd),
         "skipped_facts": one.skipped_facts,
     }
     if with_misses:
@@ -60,11 +83,6 @@ def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, An
     return row
 
 
-def usd(amount: Decimal | None) -> str | None:
-    """Return an amount of US dollars as text; null where it is not known."""
-    return None if amount is None else f"{amount:.{DIGITS}f}"
-
-
 def ratio(part_usd: Decimal | None, whole_usd: Decimal | None) -> float | None:
     """Return an amount as a share of another; None where either is not known."""
     return round(float(part_usd / whole_usd), 4) if part_usd is not None and whole_usd else None
@@ -73,3 +91,8 @@ def ratio(part_usd: Decimal | None, whole_usd: Decimal | None) -> float | None:
 def share(part: int, whole: int) -> float | None:
     """Return a part as a share of a whole; None of nothing."""
     return round(part / whole, 4) if whole else None
+
+
+def rounded(frac: float | None) -> float | None:
+    """Return a share with as many digits as are worth telling."""
+    return None if frac is None else round(frac, 4)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ctxbudget.core.events import RunStarted
-from ctxbudget.replay import RecordedRun, WhatIf
+from ctxbudget.replay import WhatIf
 from ctxbudget.report.plain import visible
+from ctxbudget.report.replayed import Replayed
 from ctxbudget.report.what_if_json import ratio, share
 
 COSTS = ("sent", "peak", "USD", "of none", "cached", "rewrites", "summaries")
@@ -20,43 +20,78 @@ LOSSES = ("recall", "quotes", "misses", "USD with misses", "of none")
 MISSES_SHOWN = 20
 
 
-def print_what_ifs(
-    console: Console, file: str, run: RecordedRun, found: Sequence[WhatIf], *, misses: bool
-) -> None:
+def print_replayed(console: Console, replayed: Replayed, *, misses: bool) -> None:
     """Print a run under each policy side by side, and what the policies would have lost."""
-    _print_head(console, file, run)
-    none = next((one for one in found if one.policy == "none"), None)
-    console.print(_table(COSTS, {one.policy: _costs(one, none) for one in found}))
+    found, none = replayed.found, replayed.none
+    _print_head(console, replayed)
+    console.print(_table(COSTS, {_name(one): _costs(one, none) for one in found}))
     console.print(
         "Sent: tokens over all calls; cached: read from the cache, of sent. USD: input and summaries, "
         "without output, by the cache model. Of none: against the same run under none. The recorded "
         "model is taken as it was: what it would have done with another prompt is not known."
     )
-    if run.has_texts:
-        console.print(_table(LOSSES, {one.policy: _losses(one, none) for one in found}))
+    if replayed.run.has_texts:
+        console.print(_table(LOSSES, {_name(one): _losses(one, none) for one in found}))
         console.print(
             "Recall: the share of identifiers (quotes: of whole lines) that a call used and that "
             "its prompt still held. With misses: each missed item written again, and one more call "
             "for it."
         )
+    if any(one.bound is not None for one in found):
+        console.print("*: a bound to compare with; it could not run.")
+    for line in _validity(replayed):
+        console.print(line)
     if misses:
         for one in found:
             _print_misses(console, one)
 
 
-def _print_head(console: Console, file: str, run: RecordedRun) -> None:
-    start: RunStarted = run.start
+def _name(one: WhatIf) -> str:
+    return one.policy if one.bound is None else f"{one.policy} *"
+
+
+def _print_head(console: Console, replayed: Replayed) -> None:
+    run = replayed.run
     recorded = "not known"
     if run.cost_usd is not None:
         recorded = f"{run.cost_usd:.4f} USD in {run.reported_calls:,} of {run.calls:,} calls"
-    console.print(f"[bold]{escape(visible(start.workflow))}[/], {escape(visible(file))}")
+    name = escape(visible(run.start.workflow))
+    if run.start.workflow != replayed.file:
+        name = f"{name}[/], {escape(visible(replayed.file))}[bold]"
+    console.print(f"[bold]{name}[/]")
     console.print(
-        f"{run.calls:,} calls, window {start.scale.window_tokens:,}, recorded input cost {recorded}"
+        f"{run.calls:,} calls, window {run.start.scale.window_tokens:,}, recorded input cost "
+        f"{recorded}"
     )
     if not run.has_texts:
         console.print(
             "assumed: sizes of shorter forms, since the journal holds no texts; recall needs them"
         )
+
+
+def _validity(replayed: Replayed) -> list[str]:
+    """Return how far the numbers can be trusted, for sessions of other programs."""
+    if replayed.session is None:
+        return []
+    lines = []
+    error = replayed.bill_error_frac(replayed.none)
+    if error is not None:
+        without = replayed.bill_error_frac(replayed.none_without_losses)
+        beside = "" if without is None else f" ({without:+.1%} if the cache had not been lost)"
+        lines.append(
+            f"Bill: none costs {error:+.1%} against the recorded input cost{beside}; the provider's "
+            f"cache was lost {replayed.cache_losses:,} times, and held what others wrote "
+            f"{replayed.cache_finds:,} times."
+        )
+    errors, plain = replayed.prompt_errors, replayed.plain_errors
+    if errors is not None and plain is not None:
+        lines.append(
+            f"Prompts: sizes expected one call ahead are off by {errors.median_frac:.2%} (median), "
+            f"{errors.p95_frac:.2%} (95th percentile) of {errors.count:,} prompts; uncalibrated "
+            f"o200k by {plain.median_frac:.2%} and {plain.p95_frac:.2%}."
+        )
+    lines.append(f"Prices: {replayed.price_date}")
+    return lines
 
 
 def _table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Table:

@@ -163,7 +163,7 @@ class WorkflowSource:
             agent=agent.id,
             thread=thread,
             calls=agent.calls,
-            scale=self.setup.scale_of(agent.model),
+            scale=self.setup.scale_of(agent.model or part.model),
         )
         if agent.prompt is not None:
             tokens = self.measure.tokens(agent.prompt)
