@@ -36,7 +36,7 @@ def add_cache_facts(run: RecordedRun) -> None:
     it. Both come from the world, so they are the same for every policy. The run must be one whose
     recorded prompts were not made by us: its facts alone must give them.
     """
-    expected = _expected_reads(run)
+    expected = modelled_calls(run)
     run.facts = list(_with_facts(run, expected))
 
 
@@ -60,8 +60,8 @@ def _difference(answer: CallAnswered, sent: CallSent, call: CallStarted) -> Iter
         yield CacheFound(at=call.at, tokens=did, thread=call.thread)
 
 
-def _expected_reads(run: RecordedRun) -> dict[CallName, CallSent]:
-    """Return the calls as the cache model has them, by what the log shows alone."""
+def modelled_calls(run: RecordedRun) -> dict[CallName, CallSent]:
+    """Return the calls as the cache model has them, if nothing is pruned and no limit holds."""
     found: dict[CallName, CallSent] = {}
 
     def note(event: Event) -> None:
