@@ -11,7 +11,8 @@ help:
 	@echo "make test    run the tests"
 	@echo "make fuzz    look for new examples that break the invariants, ROUNDS=10 times"
 	@echo "make check   format check, lint, types and tests"
-	@echo "make bench   measure the speed of the engine and of live runs, as ratios within one run"
+	@echo "make bench   measure the speed of the engine and of live runs, as ratios within one run;"
+	@echo "             with SESSIONS=DIR also the bill and replays of recorded sessions"
 	@echo "make torture a long run against a local server, killed 50 times"
 	@echo "make schema  write the JSON Schemas again after a change of the formats"
 	@echo "make docs    write the format reference and the output shown in the docs and examples again"
@@ -27,6 +28,7 @@ demo: $(READY)
 	$(BIN)/ctxbudget simulate jwt_auth
 	$(BIN)/ctxbudget simulate research_only
 	$(BIN)/ctxbudget simulate self_review --policy aggressive --policy moderate --policy none
+	$(BIN)/ctxbudget replay docs/examples/session.jsonl.gz --policy masking --policy clear-tool-uses:above=40000
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
@@ -53,6 +55,10 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/live.py
+ifdef SESSIONS
+	$(BIN)/python benchmarks/bill.py "$(SESSIONS)"
+	$(BIN)/python benchmarks/replay.py "$(SESSIONS)"
+endif
 
 torture: $(READY)
 	$(BIN)/python benchmarks/torture.py
@@ -62,6 +68,7 @@ schema: $(READY)
 	$(BIN)/ctxbudget schema policy > policies/policy.schema.json
 
 docs: schema
+	$(BIN)/python docs/made_session.py
 	$(BIN)/python docs/make.py
 
 lowest: pyproject.toml dev-requirements.txt

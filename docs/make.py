@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ COLUMNS = "100"
 """The width at which the pages show tables."""
 
 EXAMPLES = ROOT / "docs" / "examples"
+SESSION = EXAMPLES / "session.jsonl.gz"
+"""Made up by `made_session.py`."""
 ONLINE = frozenset({"with_anthropic"})
 """Examples that need a provider; a test runs them against a local server."""
 
@@ -171,7 +174,11 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def stripped(printed: str) -> str:
-    """Return what was printed without white space at the ends of lines."""
+    """Return what was printed without white space at the ends of lines.
+
+    The version of the prices is left out: pages hold for all that the project accepts.
+    """
+    printed = re.sub(r"genai-prices [0-9.]*[0-9]", "genai-prices", printed)
     return "\n".join(line.rstrip() for line in printed.splitlines()) + "\n"
 
 
@@ -216,12 +223,14 @@ class Program:
 def with_output(text: str) -> str:
     """Return a page's text with what its `$ ctxbudget` commands and python blocks print now.
 
-    They run one after the other in a folder of their own. YAML blocks whose first line names a file
-    are there from the start; a command that ends with `> FILE` prints into that file. All python
+    They run one after the other in a folder of their own. The made-up session and YAML blocks whose
+    first line names a file are there from the start; a command that ends with `> FILE` prints into that file. All python
     blocks of a page are one program; what a block prints is shown in the `text` block behind it.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)
+        if SESSION.name in text:
+            shutil.copy(SESSION, folder)
         for block in blocks(text, "yaml"):
             if match := re.match(r"# (\S+\.yaml)\n", block):
                 (folder / match[1]).write_text(block, encoding="utf-8")

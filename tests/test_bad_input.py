@@ -15,6 +15,7 @@ from commands import Command, in_subprocess, written
 
 from ctxbudget.journal import is_journal
 
+WORKFLOWS = Path(__file__).parent.parent / "workflows"
 FLOW = "phases: [{id: a, output: 100}]\n"
 GOOD_JOURNAL = '{"journal":"ctxbudget","version":1}\n'
 BOMB = "a: &a [x, x]\n" + "".join(
@@ -168,7 +169,8 @@ def test_files_that_cannot_be_read(ctxbudget: Command, tmp_path: Path, command: 
         ctxbudget(command, latin).error
         == f"{latin}:1: is not UTF-8 text (byte 5); save it as UTF-8"
     )
-    known = "known are: jwt_auth, naive, research_only, self_review (a file's name ends in .yaml)"
+    names = sorted(path.stem for path in WORKFLOWS.glob("*.yaml"))
+    known = f"known are: {', '.join(names)} (a file's name ends in .yaml)"
     for name in ("", "no such flow"):
         shown = ctxbudget(command, name).error
         assert shown == f"there is no workflow {name!r} and no file of this name; {known}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -51,3 +52,13 @@ def test_the_example_with_a_provider_runs_against_a_real_server() -> None:
             "with_anthropic", ANTHROPIC_API_KEY="test", ANTHROPIC_BASE_URL=server.url
         )
     assert printed == (EXAMPLES / "with_anthropic.txt").read_text(encoding="utf-8")
+
+
+def test_the_made_up_session_is_as_its_program_writes_it(tmp_path: Path) -> None:
+    made = tmp_path / "session.jsonl.gz"
+    program = f"import sys; sys.path.insert(0, {str(EXAMPLES.parent)!r}); import made_session as m"
+    code = f"{program}; from pathlib import Path; m.write(Path({str(made)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert gzip.decompress(made.read_bytes()) == gzip.decompress(
+        (EXAMPLES / "session.jsonl.gz").read_bytes()
+    )

@@ -42,8 +42,8 @@ import click
 def command(**options: Any) -> int:
     """Run WORKFLOW on paper: does it fit, where does it peak, what is pruned, what would it cost.
 
-    WORKFLOW is a YAML file or the name of a shipped workflow (jwt_auth, research_only, naive,
-    self_review). No model is called. With several policies the first one is shown in full.
+    WORKFLOW is a YAML file or the name of a shipped one, such as jwt_auth or masking_study. No
+    model is called. With several policies the first one is shown in full.
     Costs are of input and summaries; phases and agents that name a model keep it.
 
     \b
