@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import Command
 from worlds import World, rules
 
+from ctxbudget import Run
 from ctxbudget.config import lookup
 from ctxbudget.config.policy_file import load_policy, refuse_impossible
 from ctxbudget.config.run_setup import Overrides, set_up_run
@@ -89,6 +91,7 @@ FACTS: dict[str, Callable[[Story, Any], object]] = {
     "turn": Story.turn,
     "add": Story.add,
     "call": lambda story, times: story.world.call(times),
+    "wait": lambda story, seconds: story.world.wait(seconds),
     "finish": Story.finish,
     "end_wave": lambda story, wave: story.world.end_wave(story.phase or "", wave),
     "end": lambda story, phase: story.world.end(phase),
@@ -369,3 +372,19 @@ def test_the_ladder_rewrites_the_cache_once_in_eight_turns_of_3000_tokens() -> N
         if len(world.pruned) > before:
             acted.append((number, len(world.pruned) - before))
     assert acted == [(number, 8) for number in range(44, 101, 8)]
+
+
+def test_bounds_are_for_paper(ctxbudget: Command, tmp_path: Path) -> None:
+    flow = tmp_path / "flow.yaml"
+    flow.write_text("window: 1000\nphases: [{id: a, output: 600}, {id: b, output: 600}, {id: c}]\n")
+    rows = {}
+    for policy in ("unbounded", "none"):
+        rows[policy] = ctxbudget("simulate", flow, "--policy", policy, "--json").json["run"]
+    assert (rows["unbounded"]["residual_tokens"], rows["unbounded"]["pruned_tokens"]) == (1_200, 0)
+    assert rows["none"]["pruned_tokens"] > 0
+    refused = ctxbudget("simulate", flow, "--policy", "clairvoyant")
+    assert refused.code == 2
+    assert "it goes with `ctxbudget replay` only" in refused.error
+    for policy in ("unbounded", "clairvoyant"):
+        with pytest.raises(ConfigError, match="cannot run live|replay"):
+            Run.open(policy=policy, window_tokens=1_000)

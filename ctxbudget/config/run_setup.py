@@ -10,7 +10,7 @@ from typing import TypeAlias
 from ctxbudget.config.document import Document, Location
 from ctxbudget.config.model_prices import caches_of, models_of, prices_of
 from ctxbudget.config.own_code import OwnAllocator, import_attribute
-from ctxbudget.config.policy_file import LoadedPolicy, load_policy, refuse_impossible
+from ctxbudget.config.policy_file import Bound, LoadedPolicy, load_policy, refuse_impossible
 from ctxbudget.config.workflow_file import (
     AllocatorPart,
     Deliver,
@@ -112,6 +112,12 @@ def _set_up(
     phases = tuple(_phase(part, index, scale) for index, part in enumerate(workflow.phases))
     policy = _policy(loaded, overrides)
     refuse_impossible(policy, scale)
+    if policy.bound is Bound.KNOWS_THE_FUTURE:
+        raise ConfigError(
+            f"policy {policy.label} knows what a recorded session went on to use; it goes with "
+            "`ctxbudget replay` only",
+            location=("policy",),
+        )
     models = models_of(workflow)
     start = RunStarted(
         at=at,
@@ -124,6 +130,7 @@ def _set_up(
         caches=caches_of(models),
         prices=prices_of(models, at or None),
         model=workflow.model or "",
+        holds_limit=policy.bound is None,
     )
     graph = PhaseGraph(phases)
     with _blaming("--allocator", overrides.allocator, ("allocator",)):

@@ -65,6 +65,12 @@ def live_setup(
         loaded = read_workflow(find("workflows", fspath(workflow)))
         overrides = _overrides(spec, allocator, budget, window_tokens, model)
     setup = set_up_run(loaded, overrides, at=at)
+    if setup.policy.bound is not None:
+        raise ConfigError(
+            f"policy {setup.policy.label} is a bound to compare with and cannot run live; choose "
+            "another",
+            location=("policy",),
+        )
     is_claude = claude_name(setup.start.model) is not None
     start = replace(
         setup.start,
