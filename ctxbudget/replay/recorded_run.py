@@ -18,6 +18,7 @@ from ctxbudget.core.events import (
     Fact,
     Injected,
     ItemAdded,
+    ItemTouched,
     PromptCounted,
     Pruned,
     Registered,
@@ -167,7 +168,7 @@ class _Reader:
         """Take an event in."""
         if isinstance(event, Fact) and not isinstance(event, OURS):
             if isinstance(event, CallStarted):
-                self._begin(event.thread)
+                self._begin(event)
             self.run.facts.append(_as_counted(event))
         note = _NOTES.get(type(event))
         if note is not None:
@@ -184,8 +185,12 @@ class _Reader:
             self.run.cost_usd = self.run.output_usd = None
         return self.run
 
-    def _begin(self, thread: str) -> None:
+    def _begin(self, event: CallStarted) -> None:
         """Note that a call is begun; one before it that was not sent was refused by the engine."""
+        thread = event.thread
+        touched = self._use(thread)
+        if touched:
+            self.run.facts.append(ItemTouched(at=event.at, items=touched, thread=thread))
         if thread in self._unsent:
             self._dropped.add(self._begun[thread])
         self._begun[thread] = len(self.run.facts)
@@ -240,7 +245,6 @@ class _Reader:
         return said
 
     def _sent(self, event: CallSent) -> None:
-        self._use(event.thread)
         self.run.calls += 1
         self._calls[event.thread] += 1
         self._unsent.discard(event.thread)
@@ -266,15 +270,23 @@ class _Reader:
         run.cost_usd += input_usd
         run.output_usd += price.cost_usd(**prompt, output_tokens=event.output_tokens) - input_usd
 
-    def _use(self, thread: str) -> None:
-        """Note what the last call of a thread used, now that all it wrote is known."""
+    def _use(self, thread: str) -> tuple[str, ...]:
+        """Note what the last call of a thread used, now that all it wrote is known.
+
+        Return the items that served it, the latest holder of each thing used.
+        """
         call = self._open.pop(thread, None)
-        if call is not None and call.wrote:
+        if call is None:
+            return ()
+        if call.wrote:
             self.run.wrote[thread, call.number] = tuple(call.wrote)
-        if call is not None and call.said:
-            self.run.uses[thread, call.number] = self.run.library.output(
-                call.number, call.said, call.held.__contains__, thread
-            )
+        if not call.said:
+            return ()
+        use = self.run.uses[thread, call.number] = self.run.library.output(
+            call.number, call.said, call.held.__contains__, thread
+        )
+        used = (one.holders[0] for one in (*use.references, *use.quotes))
+        return tuple(dict.fromkeys(used))
 
     def _close(self, thread: str) -> None:
         self._use(thread)
