@@ -57,6 +57,7 @@ def journal(tmp_path: Path) -> Path:
 
 ROW = {
     "policy": str,
+    "bound": type(None),
     "calls": int,
     "sent_tokens": int,
     "peak_tokens": int,
@@ -65,6 +66,7 @@ ROW = {
     "cache_read_frac": float,
     "rewrites": int,
     "compactions": int,
+    "compactions_usd": str,
     "recall": float,
     "quote_recall": type(None),
     "misses": int,
@@ -73,6 +75,8 @@ ROW = {
     "skipped_facts": int,
 }
 USD = re.compile(r"[0-9]+\.[0-9]{6}")
+BOUNDS = ["unbounded", "clairvoyant"]
+"""What is tried beside `none`, whatever is asked for."""
 
 
 # ---- JSON
@@ -83,16 +87,27 @@ def test_json_has_its_shape_and_hand_worked_numbers(ctxbudget: Command, journal:
     assert list(found) == [
         "file",
         "calls",
+        "window_tokens",
         "recorded_cost_usd",
         "recorded_cost_calls",
+        "output_cost_usd",
+        "price_date",
         "policies",
     ]
+    assert found["window_tokens"] == 20_000
     assert (found["file"], found["calls"]) == (str(journal), 3)
     # 100,000 uncached tokens at 2 USD a million
     assert (found["recorded_cost_usd"], found["recorded_cost_calls"]) == ("0.200000", 1)
-    masked, none = found["policies"]
-    for row in (masked, none):
-        assert {key: type(one) for key, one in row.items()} == ROW
+    assert found["output_cost_usd"] == "0.000070"  # 7 tokens at 10 USD a million
+    assert found["price_date"].startswith("genai-prices ")
+    masked, none, *bounds = found["policies"]
+    assert [(row["policy"], row["bound"]) for row in bounds] == [
+        ("unbounded", "never_prunes"),
+        ("clairvoyant", "knows_the_future"),
+    ]
+    for row in (masked, none, *bounds):
+        shape = ROW if row["bound"] is None else {**ROW, "bound": str}
+        assert {key: type(one) for key, one in row.items()} == shape
         assert all(USD.fullmatch(row[key]) for key in row if key.endswith("_usd"))
     assert (masked["policy"], none["policy"]) == ("masking:keep=1", "none")
     sent = [event for event in read_journal(journal) if isinstance(event, CallSent)]
@@ -107,6 +122,10 @@ def test_json_has_its_shape_and_hand_worked_numbers(ctxbudget: Command, journal:
     assert masked["cost_ratio"] == pytest.approx(ratio, abs=1e-3)
     assert (none["recall"], none["misses"], none["refetch_usd"]) == (1.0, 0, "0.000000")
     assert none["total_cost_usd"] == none["cost_usd"]
+    assert (none["compactions"], none["compactions_usd"]) == (0, "0.000000")
+    # nothing left the prompt, so that a limit more or less makes no difference
+    same = dict(bounds[0], policy="none", bound=None)
+    assert same == none
     # of value_0_7, compute_thing and value_2_1 the first went with its result
     assert (masked["recall"], masked["misses"]) == (pytest.approx(2 / 3), 1)
     total = float(masked["cost_usd"]) + float(masked["refetch_usd"])
@@ -116,7 +135,7 @@ def test_json_has_its_shape_and_hand_worked_numbers(ctxbudget: Command, journal:
 
 def test_misses_are_listed_when_asked_for(ctxbudget: Command, journal: Path) -> None:
     arguments = ("replay", journal, "--policy", "masking:keep=1", "--json", "--misses")
-    masked, none = ctxbudget(*arguments).json["policies"]
+    masked, none, *_ = ctxbudget(*arguments).json["policies"]
     (miss,) = masked["missed"]
     tokens = miss.pop("tokens")
     assert miss == {
@@ -135,13 +154,17 @@ def test_misses_are_listed_when_asked_for(ctxbudget: Command, journal: Path) -> 
 @pytest.mark.parametrize(
     ("policies", "labels"),
     [
-        ((), ["masking", "none"]),  # its own, as the journal holds it
-        (("none",), ["none"]),
-        (("tidy", "none", "masking:keep=2"), ["tidy", "none", "masking:keep=2"]),
-        (("masking:keep=1", "masking:keep=2"), ["masking:keep=1", "masking:keep=2", "none"]),
+        ((), ["masking", "none", *BOUNDS]),  # its own, as the journal holds it
+        (("none",), ["none", *BOUNDS]),
+        (("tidy", "none", "masking:keep=2"), ["tidy", "none", "masking:keep=2", *BOUNDS]),
+        (("clairvoyant", "tidy"), ["clairvoyant", "tidy", "none", "unbounded"]),
+        (
+            ("masking:keep=1", "masking:keep=2"),
+            ["masking:keep=1", "masking:keep=2", "none", *BOUNDS],
+        ),
     ],
 )
-def test_none_is_always_tried_and_once(
+def test_none_and_the_bounds_are_always_tried_and_once(
     ctxbudget: Command, tmp_path: Path, policies: tuple[str, ...], labels: list[str]
 ) -> None:
     path = work(tmp_path / "run.jsonl", policy="masking:keep=1")
@@ -185,7 +208,10 @@ def test_prices_that_are_not_known_are_null(ctxbudget: Command, tmp_path: Path) 
 
 def test_a_journal_without_texts_says_what_is_assumed(ctxbudget: Command, tmp_path: Path) -> None:
     path = work(tmp_path / "run.jsonl", keeps_texts=False)
-    masked = ctxbudget("replay", path, "--policy", "masking:keep=1", "--json").json["policies"][0]
+    rows = ctxbudget("replay", path, "--policy", "masking:keep=1", "--json").json["policies"]
+    # what is used again is not known, so nobody knows the future
+    assert [row["policy"] for row in rows] == ["masking:keep=1", "none", "unbounded"]
+    masked = rows[0]
     for key in ("recall", "quote_recall", "misses", "refetch_usd"):
         assert masked[key] is None
     assert masked["total_cost_usd"] == masked["cost_usd"] is not None
@@ -269,7 +295,7 @@ def test_a_policy_that_does_not_fit_is_left_out_of_the_comparison_and_told(
 ) -> None:
     policy = "compact-at-threshold:above=50000 below window"
     ran = ctxbudget("replay", journal, "--policy", policy, "--json")
-    assert [row["policy"] for row in ran.json["policies"]] == ["none"]
+    assert [row["policy"] for row in ran.json["policies"]] == ["none", *BOUNDS]
     assert f"policy {policy} is left out" in ran.err
     assert "window" in ran.err
 
@@ -299,7 +325,7 @@ def test_a_file_that_is_not_there_is_one_line(ctxbudget: Command, tmp_path: Path
 def cells_of(text: str, policy: str, table: int = 0) -> list[str]:
     """Return the cells after a policy's name in one of the tables."""
     rows = [line.split() for line in text.splitlines() if line.split()[:1] == [policy]]
-    return rows[table][1:]
+    return rows[table][1:]  # the first is `*` for a bound
 
 
 def percent(frac: float) -> str:
@@ -324,10 +350,12 @@ def test_tables_hold_what_json_does(ctxbudget: Command, journal: Path, columns: 
     assert max(map(len, ran.out.splitlines())) <= columns
     assert "recorded input cost 0.2000 USD in 1 of 3 calls" in " ".join(ran.out.split())
     rows = ctxbudget(*arguments, "--json").json["policies"]
-    assert len(rows) == 3
-    none = rows[-1]
+    assert len(rows) == 5
+    none = rows[2]
     for row in rows:
+        mark = () if row["bound"] is None else ("*",)
         assert cells_of(ran.out, row["policy"]) == [
+            *mark,
             f"{row['sent_tokens']:,}",
             f"{row['peak_tokens']:,}",
             f"{float(row['cost_usd']):.4f}",
@@ -337,7 +365,7 @@ def test_tables_hold_what_json_does(ctxbudget: Command, journal: Path, columns: 
             str(row["compactions"]),
         ]
         total = float(row["total_cost_usd"])
-        losses = cells_of(ran.out, row["policy"], 1)
+        losses = cells_of(ran.out, row["policy"], 1)[len(mark) :]
         assert losses[:4] == [percent(row["recall"]), "-", str(row["misses"]), f"{total:.4f}"]
         ratio = float(losses[4].rstrip("%")) / 100
         assert ratio == pytest.approx(total / float(none["total_cost_usd"]), abs=2e-3)

@@ -20,6 +20,11 @@ _DATE = click.DateTime(formats=["%Y-%m-%d"])
 )
 @click.option("--since", type=_DATE, metavar="DATE", help="Only calls from this day (UTC) on.")
 @click.option("--until", type=_DATE, metavar="DATE", help="Only calls up to this day (UTC).")
+@click.option(
+    "--debt",
+    is_flag=True,
+    help="Replay each session: what is carried in vain, and what avoiding it would save.",
+)
 def command(**options: Any) -> None:
     """Say what recorded agent sessions cost, by kind of token, at the prices of their dates.
 
@@ -28,12 +33,17 @@ def command(**options: Any) -> None:
     usage, or a journal of ctxbudget. Files of other formats are named and left out; if nothing
     can be read, the exit code is 2.
 
+    With --debt, sessions of 10 calls or more are replayed: what was read and never used, caches
+    that expired, compactions of the host, files that were read again, each with what avoiding it
+    would have saved of the input cost.
+
     \b
     Examples:
       ctxbudget audit ~/.claude/projects
       ctxbudget audit ~/.claude/projects ~/.codex/sessions --by day --since 2026-11-01
       ctxbudget audit session.jsonl.gz --json | jq '.sessions[0].cost_usd'
       zcat old.jsonl.gz | ctxbudget audit -
+      ctxbudget audit ~/.claude/projects --debt
 
     \b
     Keys of the JSON:
@@ -43,7 +53,14 @@ def command(**options: Any) -> None:
       price is known), cost_known_frac (of the tokens), usd_per_million_sent,
       cache_read_frac, recorded_cost_usd, peak_prompt_tokens, started_at,
       ended_at, skipped_lines, damaged_lines, ...), totals, half_of_cost,
-      duplicates, unknown_models, price_date; with --by also by and groups.
+      duplicates, unknown_models, price_date; with --by also by and groups;
+      with --debt also sessions[].debt (calls, input_cost_usd, rent,
+      speculative_reads, superseded_reads, redundant_rereads,
+      rereads_after_loss, cache_reentries, host_compactions, findings (what,
+      count, tokens, cost_usd, step, policy, options, saves_usd, saves_frac
+      (of input_cost_usd), recall_frac, misses, saves_with_misses_usd,
+      why_no_saving); or null, and debt_left_out) and debt (sessions,
+      left_out, input_cost_usd, findings).
     """
     from ctxbudget.cli.audit_sessions import run
 

@@ -24,6 +24,8 @@ from ctxbudget.recorded.usage import RecordedFile, UsageRow
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from ctxbudget.report.debt_rows import DebtRow
+
 _DAY_S = 86_400.0
 _STEP_ROWS = 100
 """Between two looks at the progress bar inside a file."""
@@ -50,25 +52,56 @@ def run(
     by: By,
     since: datetime | None,
     until: datetime | None,
+    debt: bool,
 ) -> None:
-    """Read the files and print the bill.
+    """Read the files and print the bill, and where the debt sits if that is asked for.
 
     Raises:
-        ConfigError: the range is empty.
+        ConfigError: the range is empty, or does not go with the debt.
         SourceError: nothing could be read.
     """
+    if debt and (since is not None or until is not None):
+        raise ConfigError(
+            "a session's debt is that of all its calls; leave --since and --until out",
+            location=("--debt",),
+        )
     bill = Bill(PriceBook(price_of), by=by, in_range=_range(since, until))
     files = _read_all(bill, list(found_files(paths)), paths)
     bill.finish()
     _tell(bill, files)
+    rows = _debt_rows(bill) if debt else None
     if as_machine:
-        from ctxbudget.report.bill_json import bill_as_data
-
-        print_json(bill_as_data(bill, price_date()))
+        _print_json(bill, rows)
     else:
-        from ctxbudget.report.bill_terminal import print_bill
+        _print(bill, rows)
 
-        print_bill(console(), bill, price_date())
+
+def _debt_rows(bill: Bill) -> list[DebtRow]:
+    from ctxbudget.cli.audit_debt import debt_rows
+
+    return debt_rows(bill)
+
+
+def _print_json(bill: Bill, rows: Sequence[DebtRow] | None) -> None:
+    from ctxbudget.report.bill_json import bill_as_data
+
+    data = bill_as_data(bill, price_date())
+    if rows is not None:
+        from ctxbudget.report.debt_json import with_debt
+
+        data = with_debt(data, rows)
+    print_json(data)
+
+
+def _print(bill: Bill, rows: Sequence[DebtRow] | None) -> None:
+    from ctxbudget.report.bill_terminal import print_bill
+
+    shown_on = console()
+    print_bill(shown_on, bill, price_date())
+    if rows is not None:
+        from ctxbudget.report.debt_terminal import print_debt
+
+        print_debt(shown_on, rows)
 
 
 def _range(since: datetime | None, until: datetime | None) -> Callable[[float], bool] | None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "Show what a journal tells: phases, prompts, rent, plans.",
     "why": "Say what was decided on an item of a journal, and why.",
     "restore": "Print an item's whole text from a journal, and what its return would cost.",
+    "workflow-from": "Draft a workflow file from a recorded session.",
     "validate": "Check workflow and policy files.",
     "policies": "List the shipped policies, or show one.",
     "schema": "Print the JSON Schema of workflow or policy files.",
