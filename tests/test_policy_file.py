@@ -235,7 +235,7 @@ def test_a_path_is_tried_beside_the_workflow_first(
             "agressive",
             "there is no policy 'agressive' and no file of this name; did you mean 'aggr",
         ),
-        ("zzz", "there is no policy 'zzz' and no file of this name; known are: aggressive, compac"),
+        ("zzz", "there is no policy 'zzz' and no file of this name; known are: aggressive, clair"),
         ("", "there is no policy '' and no file of this name; known are: aggressive"),
         ("zzz.yaml", "zzz.yaml: no such file or directory; check the path"),
         ("a/b", "a/b: no such file or directory; check the path"),
