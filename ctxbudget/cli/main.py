@@ -44,7 +44,9 @@ class LazyGroup(click.Group):
         """Return a command, importing its module."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"ctxbudget.cli.{cmd_name}").command
+        command: click.Command = import_module(
+            f"ctxbudget.cli.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -226,18 +226,23 @@ def text_of(block: Block) -> str:
         return _text_of_content(block.get("content"))
     if type_ == "thinking":
         return str(block.get("thinking") or "")
-    if type_ in MEDIA:
+    if _is_media(block):
         return ""
     return compact_json(block)
 
 
 def media_of(block: Block) -> Iterator[Block]:
     """Yield the images and documents of a block, those inside a tool result included."""
-    if block.get("type") in MEDIA:
+    if _is_media(block):
         yield block
     content = block.get("content")
     if block.get("type") == "tool_result" and isinstance(content, list):
-        yield from (one for one in content if isinstance(one, Mapping) and one.get("type") in MEDIA)
+        yield from (one for one in content if isinstance(one, Mapping) and _is_media(one))
+
+
+def _is_media(block: Block) -> bool:
+    type_ = block.get("type")
+    return isinstance(type_, str) and type_ in MEDIA
 
 
 def with_text(block: Block, text: str) -> Block:

@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, NoReturn, TypeAlias, cast
 
 from pydantic_core import from_json
 
@@ -60,7 +60,7 @@ def value_of(raw: bytes) -> Any:
         ValueError: it is none.
     """
     try:
-        return from_json(raw, cache_strings="keys")
+        return from_json(raw, cache_strings="keys", allow_inf_nan=False)
     except ValueError:
         return _value_slowly(raw)
 
@@ -68,9 +68,14 @@ def value_of(raw: bytes) -> Any:
 def _value_slowly(raw: bytes) -> Any:
     """Return what the fast parser refuses: half a surrogate pair, a byte-order mark, deep nesting."""
     try:
-        return json.loads(raw.removeprefix(_BOM).decode("utf-8", "surrogatepass"))
+        text = raw.removeprefix(_BOM).decode("utf-8", "surrogatepass")
+        return json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def parsed_lines(raws: Iterable[bytes], file: RecordedFile) -> Iterator[Line]:

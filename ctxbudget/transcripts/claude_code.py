@@ -120,6 +120,8 @@ class _Reader:
         self._place: dict[str, int] = {}
         """Of each line, by its uuid."""
         self._tools: dict[str, _Tool] = {}
+        self._read: set[str] = set()
+        """The uuids of all lines; a resumed session may write its earlier lines again."""
 
     def read(self, number: int, line: Mapping[str, Any]) -> Iterator[Exchange]:
         """Take a line in; yield the exchange that it completes, if it begins the next one."""
@@ -132,6 +134,8 @@ class _Reader:
                 self._enter(line)  # others name it as their parent
         elif not self._is_of_thread(line, kind):
             return
+        if self._is_repeated(line):
+            return
         if kind == "assistant":
             yield from self._answered(number, line)
         elif kind == "user":
@@ -140,6 +144,12 @@ class _Reader:
             self._attached(number, line)
         elif kind == "system":
             self._told(line)
+
+    def _is_repeated(self, line: Mapping[str, Any]) -> bool:
+        uuid, known = text(line.get("uuid")), len(self._read)
+        if uuid is not None:
+            self._read.add(uuid)
+        return uuid is not None and len(self._read) == known
 
     def finished(self) -> Iterator[Exchange]:
         """Yield the last exchange."""
@@ -214,6 +224,7 @@ class _Reader:
         """Take in what the program says of its own compactions."""
         if line.get("subtype") == "compact_boundary":
             self._compact(one for node in self._nodes if not node.left for one in node.parts)
+            self._pending.has_compacted = True
             self._nodes.clear()
             self._place.clear()
         elif line.get("subtype") == "microcompact_boundary":
@@ -276,7 +287,6 @@ class _Reader:
 
     def _compact(self, parts: Iterable[str]) -> None:
         self._leave(parts, self._pending.compacted)
-        self._pending.has_compacted = True
 
     # ---- parts
 

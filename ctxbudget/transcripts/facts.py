@@ -6,8 +6,9 @@ show is an item without a text: the hidden prefix, and what came in unseen later
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from ctxbudget.core.events import (
@@ -40,6 +41,9 @@ PHASE: Final = "session"
 
 PREFIX: Final = "prefix"
 """The item of what stood ahead of everything that the log shows: system prompt and tools."""
+
+UNSEEN: Final = "unseen"
+"""Begins the names of items that came in later without being shown."""
 
 LEAST_ATTACHED_FRAC: Final = 0.3
 """Of what is expected of something attached: with less room, it did not reach the prompt."""
@@ -75,7 +79,8 @@ class _Step:
     left: list[str] = field(default_factory=list)
     unseen_tokens: int = 0
     """Came in, and the log does not show what."""
-    shrinks_prefix_tokens: int = 0
+    prefix_change_tokens: int = 0
+    """By how much the hidden prefix became longer."""
 
 
 class Facts:
@@ -134,6 +139,7 @@ class Facts:
 
     def _next(self, exchange: Exchange, last: Exchange) -> Iterator[Record]:
         """Yield what changed between two calls."""
+        exchange = self._with_unseen(exchange)
         step = self._expected(exchange, last)
         self._predict(exchange, last, step)
         self._settle(step, exchange)
@@ -141,11 +147,12 @@ class Facts:
         yield from self._add(last.wrote, step.sizes, last.at_s)
         yield from self._withdraw(exchange.left, at_s)
         if exchange.compacted:
-            into = (*exchange.stand_ins, *((unseen.id,) if unseen is not None else ()))
+            arrived = (name for name in exchange.stand_ins if name in step.sizes)
+            into = (*arrived, *((unseen.id,) if unseen is not None else ()))
             yield from self._withdraw(exchange.compacted, at_s, is_compaction=True, into=into)
         yield from self._withdraw(step.left, at_s)
-        if step.shrinks_prefix_tokens:
-            yield from self._shrink_prefix(step.shrinks_prefix_tokens, at_s)
+        if step.prefix_change_tokens:
+            yield from self._change_prefix(step.prefix_change_tokens, at_s)
         if unseen is not None:
             yield self._put(unseen, at_s)
         came = [part for part in exchange.came if part.id in step.sizes]
@@ -167,6 +174,19 @@ class Facts:
             is_known=known is not None,
             sizes={name: size.tokens for name, size in wrote.sizes.items()},
         )
+
+    def _with_unseen(self, exchange: Exchange) -> Exchange:
+        """Return an exchange in which what came in unseen goes with all that stood behind it."""
+        gone, unseen, goes = {*exchange.left, *exchange.compacted}, list[str](), False
+        for name in reversed(self._present):
+            if name.startswith(UNSEEN):
+                unseen += (name,) if goes else ()
+            elif name not in gone:
+                break
+            goes = goes or name in gone
+        if exchange.compacted:
+            return replace(exchange, compacted=(*exchange.compacted, *unseen))
+        return replace(exchange, left=(*exchange.left, *unseen))
 
     def _predict(self, exchange: Exchange, last: Exchange, step: _Step) -> None:
         base = sum(item.tokens for item in step.kept)
@@ -201,14 +221,25 @@ class Facts:
             attached = 0  # then it did not reach the prompt
         rest -= attached
         if rest > news.tokens and not (news.sizes and is_plausible(rest, news.tokens)):
-            step.unseen_tokens, rest = rest - news.tokens, news.tokens
+            self._came_unseen(step, exchange, rest - news.tokens)
+            rest = news.tokens
         elif not exchange.compacted and rest > 0:
             self._estimator.learn(news, rest, exchange.model)
         step.sizes |= news.share(rest)
         if attached:
             step.sizes |= step.attached.share(attached)
-        step.shrinks_prefix_tokens += max(0, -rest)
+        step.prefix_change_tokens -= max(0, -rest)
         self.unseen_tokens += step.unseen_tokens
+
+    def _came_unseen(self, step: _Step, exchange: Exchange, tokens: int) -> None:
+        """Give what came without being shown a place: another model has another prefix."""
+        prefix = self._present.get(PREFIX)
+        is_switch = self._last is not None and self._last.model != exchange.model
+        is_cold = prefix is not None and exchange.tokens.cache_read_tokens < prefix.tokens
+        if is_switch and is_cold:
+            step.prefix_change_tokens = tokens
+        else:
+            step.unseen_tokens = tokens
 
     def _take_away(self, step: _Step, exchange: Exchange, gain: int, expected: int) -> int:
         """Find what left without being shown; return its tokens.
@@ -218,14 +249,14 @@ class Facts:
         became shorter.
         """
         read_tokens, deficit = exchange.tokens.cache_read_tokens, expected - gain
-        behind = list(_behind(step.kept, read_tokens))
+        behind = _behind(step.kept, read_tokens)
         thoughts = [item for item in behind if item.kind is Kind.THINKING]
         prefix = self._present.get(PREFIX)
         is_in_prefix = prefix is not None and read_tokens < prefix.tokens
         if sum(item.tokens for item in thoughts) >= LEAST_SHARE * deficit:
             taken = list(_up_to(deficit, thoughts))
         elif is_in_prefix and prefix and deficit < LEAST_SHARE * prefix.tokens:
-            step.shrinks_prefix_tokens = deficit
+            step.prefix_change_tokens = -deficit
             return deficit
         else:
             taken = list(_up_to(deficit, behind))
@@ -238,13 +269,13 @@ class Facts:
 
     # ---- items and calls
 
-    def _shrink_prefix(self, tokens: int, at_s: float) -> Iterator[Record]:
-        """Yield that the hidden prefix became shorter: a new version of it stands there."""
+    def _change_prefix(self, tokens: int, at_s: float) -> Iterator[Record]:
+        """Yield that the hidden prefix became longer or shorter: a new version stands there."""
         old = self._present.pop(PREFIX, None)
         if old is None:
             return
         yield Withdrawn(at=at_s, items=(PREFIX,))
-        new = replace(old, tokens=max(0, old.tokens - tokens), version=old.version + 1)
+        new = replace(old, tokens=max(0, old.tokens + tokens), version=old.version + 1)
         yield ItemAdded(at=at_s, item=new)
         self._present = {PREFIX: new, **self._present}
 
@@ -252,7 +283,7 @@ class Facts:
         if not step.unseen_tokens:
             return None
         self._unseen += 1
-        return _hidden(f"unseen{self._unseen}", step.unseen_tokens, Layer.TRANSIENT)
+        return _hidden(f"{UNSEEN}{self._unseen}", step.unseen_tokens, Layer.TRANSIENT)
 
     def _add(self, parts: Iterable[Part], sizes: dict[str, int], at_s: float) -> Iterator[Record]:
         for part in parts:
@@ -348,13 +379,16 @@ def _hidden(name: str, tokens: int, layer: Layer) -> Item:
     return Item(id=name, tokens=tokens, kind=Kind.SYSTEM, layer=layer, phase=PHASE)
 
 
-def _behind(items: Iterable[Item], read_tokens: int) -> Iterator[Item]:
-    """Yield the items that may leave and reach beyond what was read."""
-    end = 0
-    for item in items:
-        end += item.tokens
-        if end > read_tokens and item.layer is not Layer.PERMANENT:
-            yield item
+def _behind(items: Sequence[Item], read_tokens: int) -> list[Item]:
+    """Return the items that may leave and reach beyond what was read, and what they belong to."""
+    ends = accumulate(item.tokens for item in items)
+    beyond = {item.id for item, end in zip(items, ends, strict=True) if end > read_tokens}
+    groups = {item.group for item in items if item.id in beyond and item.group is not None}
+    return [
+        item
+        for item in items
+        if (item.id in beyond or item.group in groups) and item.layer is not Layer.PERMANENT
+    ]
 
 
 def _up_to(tokens: int, items: list[Item]) -> Iterator[Item]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from ctxbudget.core.errors import SourceError
+from ctxbudget.core.errors import AdapterError, SourceError
 from ctxbudget.core.events import RunStarted
 from ctxbudget.core.types import Scale
 from ctxbudget.models import window_tokens
@@ -58,6 +58,8 @@ def read_session(
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise SourceError(f"{file.file}: {reason}; check the path") from None
+    except AdapterError as error:  # a number too large for JSON, for one
+        raise SourceError(f"{file.file}: {error}") from None
     except RefusedError as error:
         raise SourceError(f"{file.file}: {error}; name a file that holds {READ}") from None
 

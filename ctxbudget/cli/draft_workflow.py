@@ -1,0 +1,129 @@
+"""What `ctxbudget workflow-from` does once its options are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from ctxbudget.cli.journal_view import note
+from ctxbudget.cli.output import print_json
+from ctxbudget.core.errors import ConfigError, SourceError
+from ctxbudget.drafting import Cut, Draft, Recorded, as_data, as_yaml, drafted, steps_of
+from ctxbudget.journal.reading import is_journal
+from ctxbudget.prices import price_of
+from ctxbudget.recorded.files import STDIN, opened
+from ctxbudget.recorded.formats import READ, RefusedError, recognized
+from ctxbudget.recorded.lines import unpacked
+from ctxbudget.recorded.price_book import PriceBook
+from ctxbudget.recorded.usage import RecordedFile
+from ctxbudget.transcripts.exchange import Exchange
+from ctxbudget.transcripts.formats import exchanges as exchanges_of
+from ctxbudget.transcripts.session import recorded_session
+
+
+def run(
+    *,
+    session: str,
+    output: Path | None,
+    force: bool,
+    agent: str | None,
+    phases: str,
+    as_machine: bool,
+) -> None:
+    """Read the session and write the draft.
+
+    Raises:
+        ConfigError: the file to write is there already, or cannot be written.
+        SourceError: the session cannot be read.
+    """
+    if output is None:
+        if force:
+            raise ConfigError("needs a file to replace; add -o FILE", location=("--force",))
+    else:
+        _refuse_to_replace(output, session, force=force)
+    draft = _draft(session, agent, Cut(phases))
+    if output is not None:
+        data = json.dumps(as_data(draft), indent=2, ensure_ascii=False) + "\n"
+        _write(output, data if as_machine else as_yaml(draft), force=force)
+    elif as_machine:
+        print_json(as_data(draft))
+    else:
+        click.echo(as_yaml(draft), nl=False)
+
+
+def _draft(session: str, agent: str | None, cut: Cut) -> Draft:
+    file = RecordedFile(file=session)
+    exchanges = _exchanges(file, agent)
+    recorded = recorded_session(exchanges, session, PriceBook(price_of))
+    _tell(file)
+    name = "stdin" if session == STDIN else os.path.basename(session)
+    return drafted(
+        steps_of(exchanges, recorded.run),
+        Recorded(
+            name=name,
+            format=file.source,
+            window_tokens=recorded.run.start.scale.window_tokens,
+            agent=agent,
+        ),
+        cut,
+    )
+
+
+def _exchanges(file: RecordedFile, agent: str | None) -> list[Exchange]:
+    """Return the calls of a file's thread.
+
+    Raises:
+        SourceError: the file cannot be read, is of no format that is read, or holds no call.
+    """
+    if file.file != STDIN and is_journal(Path(file.file)):
+        raise SourceError(
+            f"{file.file}: is a journal of ctxbudget, whose phases a workflow has named already; "
+            "name a session of a coding agent"
+        )
+    try:
+        with opened(file.file) as stream:
+            found = list(exchanges_of(recognized(unpacked(stream), file), file, agent))
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise SourceError(f"{file.file}: {reason}; check the path") from None
+    except RefusedError as error:
+        raise SourceError(f"{file.file}: {error}; name a file that holds {READ}") from None
+    if not found and agent is not None:
+        raise SourceError(
+            f"{file.file}: records no call of a sub-agent {agent!r}; `ctxbudget audit {file.file}` "
+            "lists those that it does"
+        )
+    return found
+
+
+def _tell(file: RecordedFile) -> None:
+    from ctxbudget.report.bill_notes import file_notes
+
+    for one in file_notes(file):
+        note(one)
+
+
+# ---- the file that is written
+
+
+def _refuse_to_replace(path: Path, session: str, *, force: bool) -> None:
+    """Check that nothing is there that should not be replaced; the session itself never is."""
+    if not os.path.lexists(path):
+        return
+    is_file = session != STDIN and os.path.exists(session)
+    if is_file and path.exists() and os.path.samefile(path, session):
+        raise ConfigError("is the session itself; choose another name", path=str(path))
+    if not force:
+        raise ConfigError("is there already; choose another name or add --force", path=str(path))
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise ConfigError(f"{reason}; choose another place", path=str(path)) from None

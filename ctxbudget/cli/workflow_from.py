@@ -1,0 +1,45 @@
+"""`ctxbudget workflow-from`: its options. The work is in `draft_workflow`, imported only to do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("workflow-from")
+@click.argument("session")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE instead of stdout.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--agent", metavar="ID", help="A sub-agent that the file records, instead.")
+@click.option(
+    "--phases",
+    type=click.Choice(["auto", "subagents", "prompts", "one"]),
+    default="auto",
+    help="Where a phase begins: at another kind of work (auto), where sub-agents hand something "
+    "back, at each prompt of the user's, or nowhere.",
+)
+@click.option("--json", "as_machine", is_flag=True, help="Write JSON, without comments.")
+def command(**options: Any) -> None:
+    """Draft a workflow file from a recorded session, so that the run can be simulated.
+
+    SESSION is a file of a coding agent (those that `ctxbudget audit` reads), or - for one on
+    stdin. The draft has the session's calls, and sizes under which a simulation with policy `none`
+    sends about what was sent. No text of the session gets into it.
+
+    \b
+    Examples:
+      ctxbudget workflow-from session.jsonl > flow.yaml
+      ctxbudget workflow-from session.jsonl -o flow.yaml --phases prompts
+      ctxbudget simulate flow.yaml --policy masking --budget 60k
+    """
+    from ctxbudget.cli.draft_workflow import run
+
+    run(**options)
