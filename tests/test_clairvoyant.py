@@ -100,7 +100,9 @@ class Prompts:
     def __init__(self) -> None:
         self.sizes: list[dict[str, int]] = []
 
-    def sent(self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str]) -> None:
+    def sent(
+        self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str | None]
+    ) -> None:
         """Take note of a call."""
         self.sizes.append({item.id: item.tokens for item in items})
 

@@ -345,7 +345,7 @@ def test_texts_of_any_alphabet_and_lone_halves_of_pairs(ctxbudget: Command, tmp_
     [
         ("my own", "my_own.jsonl"),
         ("größer", "gr__er.jsonl"),
-        ("..", "...jsonl"),
+        ("..", "_.jsonl"),
         ("C:\\temp", "C:_temp.jsonl"),
         ("a=1,b:c+d-e", "a=1,b:c+d-e.jsonl"),
     ],

@@ -386,5 +386,5 @@ def test_bounds_are_for_paper(ctxbudget: Command, tmp_path: Path) -> None:
     assert refused.code == 2
     assert "it goes with `ctxbudget replay` only" in refused.error
     for policy in ("unbounded", "clairvoyant"):
-        with pytest.raises(ConfigError, match="cannot run live|replay"):
+        with pytest.raises(ConfigError, match=r"cannot run live|replay"):
             Run.open(policy=policy, window_tokens=1_000)

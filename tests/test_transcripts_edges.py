@@ -69,7 +69,7 @@ def test_a_number_that_is_none_damages_its_line(tmp_path: Path, number: bytes) -
 def test_a_number_beyond_all_numbers_is_told(tmp_path: Path) -> None:
     lines = linked([said(), wrote("m1", called("t1", a="QQ")), result("t1"), wrote("m2", text())])
     content = as_bytes(one for _, one in lines).replace(b'"QQ"', b"1e999")
-    with pytest.raises(SourceError, match="found \"{'a': inf}\""):
+    with pytest.raises(SourceError, match=r"found .{'a': inf}"):
         session_of(tmp_path / "a.jsonl", content)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
@@ -63,7 +62,7 @@ def run(
         reserve_tokens=None if reserve is None else tokens_option(reserve, "--reserve"),
         budget_tokens=None if budget is None else tokens_option(budget, "--budget"),
         ttl_s=None if ttl is None else _ttl(ttl),
-        model=None if model is None else _other_model(model),
+        model=None if model is None else _other_model(model, is_priced=price is not None),
         price=None if price is None else _price(price),
         ignores_compactions=ignore_compactions,
     )
@@ -72,14 +71,15 @@ def run(
     chosen = _chosen(recorded, policies)
     with _files(prompts, recorded) as files:
         found = list(_replays(recorded, chosen, settings, files))
-    losses = _without_losses(recorded, settings) if read is not None else None
+    is_as_recorded = read is not None and settings == Settings()
     replayed = Replayed(
         file=session,
         run=recorded,
         session=read,
         found=found,
-        none_without_losses=losses,
+        none_without_losses=_without_losses(recorded) if is_as_recorded else None,
         price_date=price_date(),
+        settings=settings,
     )
     if as_machine:
         from ctxbudget.report.what_if_json import replayed_as_data
@@ -118,12 +118,9 @@ def _tell(file: RecordedFile) -> None:
         note(one)
 
 
-def _without_losses(recorded: RecordedRun, settings: Settings) -> WhatIf | None:
+def _without_losses(recorded: RecordedRun) -> WhatIf:
     """Return the run under `none` as if the cache had never been lost."""
-    try:
-        return what_if(recorded, load_policy(NONE), replace(settings, ignores_cache_losses=True))
-    except BudgetExceededError:
-        return None
+    return what_if(recorded, load_policy(NONE), Settings(ignores_cache_losses=True))
 
 
 # ---- policies
@@ -214,9 +211,9 @@ def _ttl(text: str) -> float:
     return _TTLS_S[text]
 
 
-def _other_model(name: str) -> OtherModel:
+def _other_model(name: str, *, is_priced: bool) -> OtherModel:
     price = price_of(name, None)
-    if price is None:
+    if price is None and not is_priced:
         note(f"model {name}: its price is not known, so costs are not; use --price")
     return OtherModel(name=name, price=price, cache=cache_of(name))
 
@@ -231,6 +228,8 @@ def _price(text: str) -> Price:
         key, _, amount = (part.strip() for part in pair.partition("="))
         if key not in _PRICE_KEYS:
             raise _price_error(f"found {pair.strip()!r}")
+        if key in amounts:
+            raise _price_error(f"found {key} twice")
         amounts[key] = _per_token(amount)
     if "input" not in amounts:
         raise _price_error("found no price for input")

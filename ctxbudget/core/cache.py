@@ -37,6 +37,7 @@ class CacheState:
     """
 
     _held: dict[str, _Held] = field(default_factory=dict)
+    _last_model: str | None = None
     _told_tokens: int | None = None
     """What the next call finds, where the world said so."""
     _may_be_unread: bool = False
@@ -76,11 +77,13 @@ class CacheState:
         same = self._held[model].tokens if warm else 0
         is_as_thought = self._told_tokens is None
         found = self._found_tokens(model, same, fixed_tokens)
-        after = sent.carried_after_tokens if warm and is_as_thought else 0
+        is_next = self._last_model == model  # only then what was carried was sent to this model
+        after = sent.carried_after_tokens if warm and is_as_thought and is_next else 0
         held = found + (after if cache.reads_anywhere else 0)
         held = held if held >= cache.min_tokens else 0
         read = held - held % cache.block_tokens if is_as_thought else held
         cacheable = tokens >= cache.min_tokens
+        self._last_model = model
         self._held[model] = _Held(at, cache.ttl_s, tokens if cacheable else 0)
         return Split(
             cache_read_tokens=read,

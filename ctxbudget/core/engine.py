@@ -322,6 +322,20 @@ class Engine:
     def _withdrawn(self, fact: Withdrawn) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         thread.withdraw(tuple(name for name in dict.fromkeys(fact.items) if name in thread.store))
+        orphans = thread.take_orphans(fact.items)
+        if orphans:
+            number, removed = thread.drop(orphans, self.state.numbers)
+            yield Pruned(
+                at=fact.at,
+                rule="withdrawn",
+                reason="the host took back all that it stood for",
+                do=Do.DROP,
+                items=orphans,
+                removed_tokens=removed,
+                occupancy_tokens=thread.store.tokens,
+                plan=number,
+                thread=thread.name,
+            )
         yield from self._deciding.judge(thread, fact.at)
 
     def _registered(self, fact: Registered) -> Steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from collections.abc import Set as AbstractSet
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -93,6 +93,9 @@ class Thread:
     """What summaries used that has not been paid yet."""
     compaction_plan: int = 0
     """The last plan that was counted as a compaction."""
+    _stands_for: dict[str, set[str]] = field(default_factory=dict)
+    """Of each stand-in for several items: those of them that the host has not taken back."""
+    _stand_in_of: dict[str, str] = field(default_factory=dict)
     _compacted_calls: list[int] = field(default_factory=list)
     _known: dict[tuple[Do, tuple[str, ...], int | None], Shortened] = field(default_factory=dict)
 
@@ -201,6 +204,28 @@ class Thread:
         if self.goal in items:
             self.goal = None
 
+    def take_orphans(self, withdrawn: Iterable[str]) -> tuple[str, ...]:
+        """Return the stand-ins in the prompt of which all that they stood for was taken back."""
+        orphans: dict[str, None] = {}
+        for name in withdrawn:
+            stand_in = self._stand_in_of.pop(name, None)
+            left = self._stands_for.get(stand_in or "")
+            if stand_in is None or left is None:
+                continue
+            left.discard(name)
+            if not left:
+                del self._stands_for[stand_in]
+                if stand_in in self.store:
+                    orphans[stand_in] = None
+        return tuple(orphans)
+
+    def _note_stand_in(self, stand_in: str, items: Iterable[str]) -> None:
+        stood_for: set[str] = set()
+        for name in items:
+            stood_for |= self._stands_for.pop(name, {name})
+        self._stands_for[stand_in] = stood_for
+        self._stand_in_of.update(dict.fromkeys(stood_for, stand_in))
+
     def drop(self, items: tuple[str, ...], numbers: Numbers) -> tuple[int, int]:
         """Take items out for a reason that is no policy's; return the plan's number and the tokens.
 
@@ -217,6 +242,8 @@ class Thread:
         self.store.replace(items, stand_in)
         if stand_in is not None:
             self.gauge.came(stand_in)
+            if stand_in.id not in items:
+                self._note_stand_in(stand_in.id, items)
         left = None if stand_in is None else (stand_in.id, stand_in.version)
         self.plans.setdefault(number, []).append(Done(entries=entries, stand_in=left))
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ctxbudget.core.events import CallStarted, Injected, ItemAdded
+from ctxbudget.core.events import AgentStarted, CallStarted, ItemAdded
 from ctxbudget.core.policy import Moment
-from ctxbudget.core.types import Do, Operation, Plan, Trigger
+from ctxbudget.core.types import MAIN, Do, Operation, Plan, Trigger
 from ctxbudget.replay.recorded_run import CallName, RecordedRun
 
 RULE = "clairvoyant"
@@ -44,18 +44,42 @@ def without_group(fact: ItemAdded) -> ItemAdded:
 
 def _due(run: RecordedRun) -> dict[CallName, list[str]]:
     """Return what leaves before each call."""
-    needed: dict[tuple[str, str], int] = {}
-    for (thread, call), use in run.uses.items():
-        for used in (*use.references, *use.quotes):
-            name = (thread, used.holders[0])
-            needed[name] = max(needed.get(name, 0), call)
+    needed = _needed(run)
     calls: defaultdict[str, int] = defaultdict(int)
     due: defaultdict[CallName, list[str]] = defaultdict(list)
+    in_main: dict[str, None] = {}
     for fact in run.facts:
         if isinstance(fact, CallStarted):
             calls[fact.thread] += 1
-        elif isinstance(fact, ItemAdded | Injected):
+        elif isinstance(fact, AgentStarted):
+            for name in in_main:
+                due[fact.thread, max(1, needed.get((fact.thread, name), 0)) + 1].append(name)
+        elif isinstance(fact, ItemAdded):
             first = calls[fact.thread] + 1
             last = max(first, needed.get((fact.thread, fact.item.id), 0))
             due[fact.thread, last + 1].append(fact.item.id)
+            if fact.thread == MAIN:
+                in_main[fact.item.id] = None
     return dict(due)
+
+
+def _needed(run: RecordedRun) -> dict[tuple[str, str], int]:
+    """Return the last call of each thread that uses an item.
+
+    What an agent uses of what it was handed has to stand in the main thread when it starts.
+    """
+    needed: defaultdict[tuple[str, str], int] = defaultdict(int)
+    handed: defaultdict[str, set[str]] = defaultdict(set)
+    for (thread, call), use in run.uses.items():
+        for used in (*use.references, *use.quotes):
+            name = used.holders[0]
+            needed[thread, name] = max(needed[thread, name], call)
+            handed[thread].add(name)
+    main_calls = 0
+    for fact in run.facts:
+        if isinstance(fact, CallStarted) and fact.thread == MAIN:
+            main_calls += 1
+        elif isinstance(fact, AgentStarted):
+            for name in handed[fact.thread]:
+                needed[MAIN, name] = max(needed[MAIN, name], main_calls)
+    return dict(needed)

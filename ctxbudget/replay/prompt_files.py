@@ -29,20 +29,34 @@ class PromptFiles:
         self._folder = folder
         self._run = run
         self._texts = texts
-        self._versions: defaultdict[str, dict[str | None, int]] = defaultdict(dict)
+        self._versions: defaultdict[str, dict[str | int, int]] = defaultdict(dict)
         self._recorded = _recorded_items(run)
+        self._names = {Path(TEXTS).stem}
         for item, text in self._recorded.values():
             self._version(item, text)
 
     @contextmanager
     def policy(self, label: str) -> Iterator[Prompts]:
-        """Yield what writes one policy's prompts."""
-        name = f"{re.sub(r'[^A-Za-z0-9._=,:+-]', '_', label)}.jsonl"
-        with (self._folder / name).open("w", encoding="utf-8", errors="surrogatepass") as file:
-            yield _PolicyFile(self, file)
+        """Yield what writes one policy's prompts; of a policy that fails nothing is left."""
+        path = self._folder / f"{self._free_name(label)}.jsonl"
+        with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
+            try:
+                yield _PolicyFile(self, file)
+            except Exception:
+                path.unlink()
+                raise
+
+    def _free_name(self, label: str) -> str:
+        plain = name = re.sub(r"[^A-Za-z0-9._=,:+-]|^[.]+", "_", label)
+        number = 1
+        while name in self._names:  # another policy's, or that of all texts
+            number += 1
+            name = f"{plain}-{number}"
+        self._names.add(name)
+        return name
 
     def line(
-        self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str]
+        self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str | None]
     ) -> dict[str, Any]:
         """Return a call as it is written; texts that are new are written on the way."""
         thread = {} if call.thread == MAIN else {"thread": call.thread}
@@ -58,24 +72,32 @@ class PromptFiles:
             "output": list(self._run.wrote.get((call.thread, call.call), ())),
         }
 
-    def _version_of(self, item: Item, text: Callable[[Item], str]) -> int:
+    def _version_of(self, item: Item, text: Callable[[Item], str | None]) -> int:
         known = self._recorded.get((item.id, item.version))
         return self._version(item, known[1] if known is not None else text(item))
 
     def _version(self, item: Item, text: str | None) -> int:
+        """Return the version of a text; what is hidden counts its own."""
         versions = self._versions[item.id]
-        if text not in versions:
-            versions[text] = len(versions) + (not versions and (item.id, 0) not in self._recorded)
-            line = {"id": item.id, "version": versions[text], "kind": item.kind, "text": text}
+        key = item.version if text is None else text
+        if key not in versions:
+            is_own = text is None or (item.id, item.version) in self._recorded
+            number = (
+                item.version if is_own else len(versions) + ((item.id, 0) not in self._recorded)
+            )
+            versions[key] = number
+            line = {"id": item.id, "version": number, "kind": item.kind, "text": text}
             self._texts.write(json.dumps(line, ensure_ascii=False) + "\n")
-        return versions[text]
+        return versions[key]
 
 
 class _PolicyFile:
     def __init__(self, files: PromptFiles, file: IO[str]) -> None:
         self._files, self._file = files, file
 
-    def sent(self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str]) -> None:
+    def sent(
+        self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str | None]
+    ) -> None:
         """Write a call."""
         line = self._files.line(call, items, text)
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")

@@ -24,7 +24,7 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.pricing import InputCosts, plus_usd
 from ctxbudget.core.store import Store
-from ctxbudget.core.types import Cache, Do, Item, Price, Scale
+from ctxbudget.core.types import LONG_TTL_S, Cache, Do, Item, Price, Scale
 from ctxbudget.live.pieces import media_of, text_of
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
@@ -112,7 +112,9 @@ class WhatIf:
 class Prompts(Protocol):
     """Is shown each prompt that a what-if sends."""
 
-    def sent(self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str]) -> None:
+    def sent(
+        self, call: CallSent, items: Iterable[Item], text: Callable[[Item], str | None]
+    ) -> None:
         """Take note of a call, the items that it carries, and how to have their texts."""
         ...
 
@@ -148,10 +150,15 @@ class _Bill:
     peak_tokens: int = 0
     rewrites: int = 0
     compactions: int = 0
+    caches: Mapping[str, Cache] = field(default_factory=dict)
+    ttl_s: float = 0.0
+    """Of what the call that is under way writes."""
 
     def __call__(self, event: Event) -> None:
         cost = self.costs(event)
-        if isinstance(event, CallSent):
+        if isinstance(event, CallStarted):
+            self.ttl_s = event.ttl_s or self.caches.get(event.model, Cache()).ttl_s
+        elif isinstance(event, CallSent):
             self.peak_tokens = max(self.peak_tokens, event.tokens)
             self.rewrites += event.rewritten_tokens > 0
             self._misses(event)
@@ -169,7 +176,7 @@ class _Bill:
             return
         before = len(self.recall.misses)
         self.recall.used(use)
-        price, is_long = self.costs.prices.get(call.model), call.cache_write_1h_tokens > 0
+        price, is_long = self.costs.prices.get(call.model), self.ttl_s >= LONG_TTL_S
         for miss in self.recall.misses[before:]:
             if miss.is_charged and price is not None:
                 self.refetch_usd += price.cost_usd(
@@ -197,7 +204,7 @@ class _Replay:
         self.texts = Texts(is_written=False, keeps_closed=True)
         self.texts.know(run.contents)
         self.recall = Recall(run.library, self._words) if run.has_texts else None
-        self.bill = _Bill(self.recall, run)
+        self.bill = _Bill(self.recall, run, caches=self.start.caches)
 
     def result(self) -> WhatIf:
         answer, extra = self._world()
@@ -278,7 +285,7 @@ class _Replay:
         if isinstance(event, CallSent) and self.prompts is not None:
             thread = event.thread
             self.prompts.sent(
-                event, iter(self._store_of(thread)), lambda item: self._words(thread, item) or ""
+                event, iter(self._store_of(thread)), lambda item: self._words(thread, item)
             )
 
 

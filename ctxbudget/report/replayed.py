@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
 from ctxbudget.core.events import CacheFound, CacheLost
-from ctxbudget.replay import RecordedRun, WhatIf
+from ctxbudget.core.types import Scale
+from ctxbudget.replay import RecordedRun, Settings, WhatIf
 from ctxbudget.transcripts.facts import Prediction
 from ctxbudget.transcripts.session import RecordedSession
 
@@ -32,6 +33,8 @@ class Replayed:
     Attributes:
         session: how far the prompts could be rebuilt; None for our own journals, which hold them.
         none_without_losses: `none` as if the provider's cache had never been lost.
+        settings: what was asked for beside policies; otherwise than as recorded, the bill says
+            nothing about how well the session was rebuilt.
     """
 
     file: str
@@ -40,11 +43,17 @@ class Replayed:
     found: Sequence[WhatIf]
     none_without_losses: WhatIf | None
     price_date: str
+    settings: Settings = field(default_factory=Settings)
 
     @cached_property
     def none(self) -> WhatIf | None:
         """The run under `none`."""
         return next((one for one in self.found if one.policy == NONE), None)
+
+    @property
+    def scale(self) -> Scale:
+        """The window and the budget under which the policies were tried."""
+        return self.settings.scale(self.run.start.scale)
 
     @property
     def cache_losses(self) -> int:
@@ -59,7 +68,8 @@ class Replayed:
     def bill_error_frac(self, one: WhatIf | None) -> float | None:
         """Return by how much a bill of ours is above the recorded one; None if one is unknown."""
         recorded: Decimal | None = self.run.cost_usd
-        if self.session is None or one is None or one.cost_usd is None or not recorded:
+        is_comparable = self.session is not None and self.settings == Settings()
+        if not is_comparable or one is None or one.cost_usd is None or not recorded:
             return None
         return float(one.cost_usd / recorded) - 1
 

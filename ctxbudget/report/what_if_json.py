@@ -6,7 +6,6 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from ctxbudget.core.types import Scale
 from ctxbudget.replay import WhatIf
 from ctxbudget.report.money import usd_text
 from ctxbudget.report.replayed import Replayed
@@ -15,11 +14,16 @@ from ctxbudget.report.replayed import Replayed
 def replayed_as_data(one: Replayed, *, misses: bool) -> dict[str, Any]:
     """Return a run under each policy; ratios are of `none`, null where money is not known."""
     run = one.run
-    scale: Scale = run.start.scale
+    scale, asked = one.scale, one.settings
     return {
         "file": one.file,
         "calls": run.calls,
         "window_tokens": scale.window_tokens,
+        "reserve_tokens": scale.reserve_tokens,
+        "budget_tokens": scale.budget_tokens,
+        "ttl_s": asked.ttl_s,
+        "model": asked.model.name if asked.model is not None else None,
+        "ignores_compactions": asked.ignores_compactions,
         "recorded_cost_usd": usd_text(run.cost_usd),
         "recorded_cost_calls": run.reported_calls,
         "output_cost_usd": usd_text(run.output_usd),

@@ -60,7 +60,7 @@ def _print_head(console: Console, replayed: Replayed) -> None:
         name = f"{name}[/], {escape(visible(replayed.file))}[bold]"
     console.print(f"[bold]{name}[/]")
     console.print(
-        f"{run.calls:,} calls, window {run.start.scale.window_tokens:,}, recorded input cost "
+        f"{run.calls:,} calls, window {replayed.scale.window_tokens:,}, recorded input cost "
         f"{recorded}"
     )
     if not run.has_texts:
