@@ -150,7 +150,7 @@ def progress_of(line: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None
     if progress.get("type") != "agent_progress" or not inner:
         return None
     agent = text_of(progress.get("agentId")) or _SIDECHAIN
-    return agent, {"timestamp": line.get("timestamp"), **inner}
+    return agent, inner if "timestamp" in inner else {**inner, "timestamp": line.get("timestamp")}
 
 
 def take(
