@@ -22,7 +22,7 @@ HAIKU = "claude-haiku-4-5"
 
 def run_of(lines: list[Json]) -> RecordedRun:
     found = exchanges(iter(linked(lines)), RecordedFile(file="one.jsonl"))
-    return recorded_session(found, "one.jsonl", PriceBook(price_of)).run
+    return recorded_session(found, RecordedFile(file="one.jsonl"), PriceBook(price_of)).run
 
 
 def surprises(run: RecordedRun) -> list[Fact]:

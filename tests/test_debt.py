@@ -21,7 +21,7 @@ from ctxbudget.debt.as_recorded import as_recorded
 from ctxbudget.debt.findings import STEPS, Saving, What, by_saving
 from ctxbudget.debt.looks import only_looks
 from ctxbudget.recorded.price_book import PriceBook
-from ctxbudget.recorded.usage import Split
+from ctxbudget.recorded.usage import RecordedFile, Split
 from ctxbudget.replay import RecordedRun, Settings, what_if
 from ctxbudget.transcripts.exchange import Exchange, Part
 from ctxbudget.transcripts.session import recorded_session
@@ -149,7 +149,9 @@ class Told:
     def run(self) -> RecordedRun:
         """Return the session as a run."""
         price = None if self.unpriced else PRICE
-        found = recorded_session(self.exchanges, "one.jsonl", PriceBook(lambda model, at: price))
+        found = recorded_session(
+            self.exchanges, RecordedFile(file="one.jsonl"), PriceBook(lambda model, at: price)
+        )
         return found.run
 
 

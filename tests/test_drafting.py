@@ -87,7 +87,9 @@ def steps_from(lines: Sequence[Json]) -> list[Step]:
     numbered: list[Line] = list(enumerate(lines, 1))
     exchanges = list(claude_code.exchanges(numbered, RecordedFile(file="one.jsonl")))
     prices = PriceBook(lambda model, at_s: None)
-    return steps_of(exchanges, recorded_session(exchanges, "one.jsonl", prices).run)
+    return steps_of(
+        exchanges, recorded_session(exchanges, RecordedFile(file="one.jsonl"), prices).run
+    )
 
 
 def step(prompt: int, **fields: Any) -> Step:
@@ -441,7 +443,7 @@ def test_a_compaction_of_the_program_is_taken_out() -> None:
 
 def test_steps_need_the_run_of_their_calls() -> None:
     found = list(claude_code.exchanges(enumerate(session().lines, 1), RecordedFile(file="x")))
-    run = recorded_session(found, "x", PriceBook(lambda model, at_s: None)).run
+    run = recorded_session(found, RecordedFile(file="x"), PriceBook(lambda model, at_s: None)).run
     with pytest.raises(SourceError, match="6 calls are recorded and 7 are in the run; name one"):
         steps_of(found[1:], run)
 

@@ -457,3 +457,15 @@ def test_any_run_can_be_checked(
             # per thousand tokens: 0.1 uncached, 0.01 read and 0.12 written
             by_hand = read.cost_usd(label, ttl_s=300, usd=(100, 10, 120), least=1)
             assert float(one.cost_usd or 0) == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_prompts_of_an_earlier_replay_are_taken_away_and_nothing_else(
+    ctxbudget: Command, tmp_path: Path
+) -> None:
+    session, folder = kept(tmp_path), tmp_path / "prompts"
+    ctxbudget("replay", session, "--policy", "masking:keep=1", "--prompts", folder)
+    (folder / "notes.jsonl").write_text('{"mine": 1}\n')
+    ctxbudget("replay", session, "--prompts", folder)
+    names = {path.name for path in folder.iterdir()}
+    bounds = {"none.jsonl", "unbounded.jsonl", "clairvoyant.jsonl"}
+    assert names == {"items.jsonl", "notes.jsonl", *bounds}

@@ -152,6 +152,8 @@ def test_a_claude_code_session_as_json(ctxbudget: Command, tmp_path: Path) -> No
         "budget_tokens": 1_000_000,
         "ttl_s": None,
         "model": None,
+        "price": None,
+        "window_from": "the model's; the session may have run in a smaller one",
         "ignores_compactions": False,
         "recorded_cost_usd": "0.287500",
         "recorded_cost_calls": 4,
@@ -180,6 +182,7 @@ def test_a_claude_code_session_as_json(ctxbudget: Command, tmp_path: Path) -> No
         "misses": 0,
         "refetch_usd": "0.000000",
         "total_cost_usd": "0.287500",
+        "fitted_calls": 0,
         "skipped_facts": 0,
     }
     assert rows["unbounded"] == {**none, "policy": "unbounded", "bound": "never_prunes"}
@@ -263,7 +266,7 @@ def test_the_terminal_says_how_far_to_trust_it(ctxbudget: Command, tmp_path: Pat
     )
     assert "4 calls, window 1,000,000, recorded input cost 0.2875 USD in 4 of 4 calls" in shown
     assert "Bill: none costs +0.0% against the recorded input cost" in shown
-    assert "cache was lost 0 times" in shown
+    assert "calls that found the provider's cache lost: 0" in shown
     assert "of 3 prompts" in shown
     assert "Prices: genai-prices" in shown
     assert "unbounded * 92,400 25,400 0.2875 100.0%" in shown
@@ -496,7 +499,7 @@ def test_a_trajectory_of_mini_swe(ctxbudget: Command, tmp_path: Path) -> None:
         (("--window", "0"), ("--window",)),
         (("--reserve", "2M"), ("reserve", "2,000,000")),
         (("--window", "24k", "--budget", "25k"), ("--budget", "25,000", "24,000")),
-        (("--window", "900"), ("hard limit",)),
+        (("--window", "900"), ("--window", "20,000 tokens")),
         (("--policy", "maskin"), ("masking",)),
         (("--policy", "masking:keep=x"), ("keep",)),
         (("--agent", "x"), ("holds no call",)),

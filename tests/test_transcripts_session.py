@@ -272,7 +272,7 @@ def test_a_sub_agent_of_a_file(tmp_path: Path) -> None:
     ("lines", "agent", "says"),
     [
         ([said()], None, "holds no call to a model; name a session that does"),
-        (turns(claude_usage(5)), "a7", "holds no call to a model; name a session that does"),
+        (turns(claude_usage(5)), "a7", "holds no call of a sub-agent 'a7'; `ctxbudget audit "),
         ([], None, "is empty; name a file that holds Claude Code sessions, Codex rollouts"),
         ([{"x": 1}], None, "is of no format that is known; name a file that holds Claude Code"),
         (

@@ -57,7 +57,7 @@ def run(
 def _draft(session: str, agent: str | None, cut: Cut) -> Draft:
     file = RecordedFile(file=session)
     exchanges = _exchanges(file, agent)
-    recorded = recorded_session(exchanges, session, PriceBook(price_of))
+    recorded = recorded_session(exchanges, file, PriceBook(price_of), agent)
     _tell(file)
     name = "stdin" if session == STDIN else os.path.basename(session)
     return drafted(

@@ -26,7 +26,8 @@ import click
 @click.option(
     "--price",
     metavar="KEY=USD,...",
-    help="Other prices for a million tokens: input=3,read=0.3,write=3.75,write_1h=6,output=15.",
+    help="Other prices of all models, for a million tokens: "
+    "input=3,read=0.3,write=3.75,write_1h=6,output=15. What is left out costs what input does.",
 )
 @click.option(
     "--ignore-compactions", is_flag=True, help="Leave out the compactions that the host made."

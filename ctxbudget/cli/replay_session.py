@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
@@ -62,7 +64,9 @@ def run(
         reserve_tokens=None if reserve is None else tokens_option(reserve, "--reserve"),
         budget_tokens=None if budget is None else tokens_option(budget, "--budget"),
         ttl_s=None if ttl is None else _ttl(ttl),
-        model=None if model is None else _other_model(model, is_priced=price is not None),
+        model=None
+        if model is None
+        else _other_model(_named_model(model), is_priced=price is not None),
         price=None if price is None else _price(price),
         ignores_compactions=ignore_compactions,
     )
@@ -71,6 +75,7 @@ def run(
     chosen = _chosen(recorded, policies)
     with _files(prompts, recorded) as files:
         found = list(_replays(recorded, chosen, settings, files))
+    _tell_unpriced(read, settings)
     is_as_recorded = read is not None and settings == Settings()
     replayed = Replayed(
         file=session,
@@ -105,10 +110,18 @@ def _read(name: str, agent: str | None) -> tuple[RecordedRun, RecordedSession | 
         records: list[Event | TextLine] = []
         read_into(Path(name), [records.append], on_text=records.append)
         return recorded_run(records, name), None
+    if os.path.isdir(name):
+        raise SourceError(f"{name}: is a directory; name one session file in it")
     file = RecordedFile(file=name)
     found = read_session(file, PriceBook(price_of), agent)
     _tell(file)
     return found.run, found
+
+
+def _tell_unpriced(read: RecordedSession | None, settings: Settings) -> None:
+    if read is not None and read.unpriced and settings.model is None and settings.price is None:
+        names = ", ".join(model or "(not recorded)" for model in read.unpriced)
+        note(f"the price of {names} is not known, so costs are not; use --price or --model")
 
 
 def _tell(file: RecordedFile) -> None:
@@ -132,8 +145,12 @@ def _chosen(recorded: RecordedRun, policies: tuple[str, ...]) -> list[LoadedPoli
     if not chosen and recorded.start.policy:
         chosen = [policy_from_data(recorded.start.policy)]
     always = (NONE, *BOUNDS) if recorded.uses or recorded.has_texts else (NONE, BOUNDS[0])
-    labels = {one.label for one in chosen}
-    return [*chosen, *(load_policy(name) for name in always if name not in labels)]
+    labels = [one.label for one in chosen]
+    told_apart = [
+        replace(one, label=f"{one.label} ({one.origin})") if labels.count(one.label) > 1 else one
+        for one in chosen
+    ]
+    return [*told_apart, *(load_policy(name) for name in always if name not in labels)]
 
 
 def _replays(
@@ -144,6 +161,8 @@ def _replays(
 ) -> Iterator[WhatIf]:
     """Yield the run under each policy; one that cannot be is told and left out."""
     left_out: list[Exception] = []
+    always = {NONE, *BOUNDS}
+    named = sum(one.label not in always for one in chosen)
     with _progress(chosen) as policies:
         for one in policies:
             try:
@@ -152,9 +171,22 @@ def _replays(
                     yield what_if(recorded, one, settings, prompts)
             except (BudgetExceededError, ConfigError, PolicyError) as error:
                 if one.label == NONE:
-                    raise
+                    raise _too_small(error, recorded, settings) from None
                 left_out.append(error)
+                if len(left_out) == named:
+                    raise  # of those that were asked for none is left
                 note(f"policy {one.label} is left out: {error}")
+
+
+def _too_small(error: Exception, recorded: RecordedRun, settings: Settings) -> Exception:
+    """Return an error of `none`: of a window that is asked for, one that says so."""
+    if not isinstance(error, BudgetExceededError) or settings.window_tokens is None:
+        return error
+    return ConfigError(
+        f"{settings.window_tokens:,} tokens do not hold what may not be pruned of the session, "
+        f"{error.tokens:,} tokens; name a larger window",
+        location=("--window",),
+    )
 
 
 @contextmanager
@@ -205,6 +237,12 @@ def _check_scale(recorded: RecordedRun, settings: Settings) -> None:
         )
 
 
+def _named_model(name: str) -> str:
+    if not name.strip():
+        raise ConfigError("expected the name of a model, found nothing", location=("--model",))
+    return name
+
+
 def _ttl(text: str) -> float:
     if text not in _TTLS_S:
         raise ConfigError(f"expected 5m or 1h, found {text!r}", location=("--ttl",))
@@ -217,6 +255,9 @@ def _other_model(name: str, *, is_priced: bool) -> OtherModel:
         note(f"model {name}: its price is not known, so costs are not; use --price")
     return OtherModel(name=name, price=price, cache=cache_of(name))
 
+
+MOST_USD: Final = 1_000_000
+"""For a million tokens: a dollar for each."""
 
 _PRICE_KEYS: Final = ("input", "read", "write", "write_1h", "output")
 
@@ -249,7 +290,7 @@ def _per_token(amount: str) -> Decimal:
         value = Decimal(amount)
     except InvalidOperation:
         raise _price_error(f"found {amount!r}") from None
-    if not value.is_finite() or value < 0:
+    if not value.is_finite() or not 0 <= value <= MOST_USD:
         raise _price_error(f"found {amount!r}")
     return value.scaleb(-6)
 

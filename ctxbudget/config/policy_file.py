@@ -157,6 +157,10 @@ class RulePart(Strict):
         return self
 
 
+RESERVED = frozenset({"none", "unbounded", "clairvoyant"})
+"""Names that only the shipped policies may have: others are compared with them."""
+
+
 class Bound(StrEnum):
     """What makes a policy a mark to compare with, which no live run can have."""
 
@@ -281,6 +285,13 @@ def read_policy(path: Path, params: Mapping[str, bool | int | float | str] = {})
         raise ConfigError(
             message, path=error.path, line=error.line, location=error.location
         ) from None
+    if file.name in RESERVED and path.resolve() != lookup.find("policies", file.name).resolve():
+        raise ConfigError(
+            f"{file.name!r} is the name of what policies are compared with; choose another",
+            path=document.path,
+            line=document.line_of(("name",)),
+            location=("name",),
+        )
     loaded = _loaded(file, document.content, document)
     return replace(loaded, label=f"{loaded.name}:{pairs}") if params else loaded
 

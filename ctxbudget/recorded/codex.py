@@ -68,6 +68,7 @@ def rows(lines: Iterable[Line], file: RecordedFile) -> Iterator[UsageRow]:
             continue
         try:
             tokens = _call(told, new_total, total, file)
+            file.window_tokens = count(told, "model_context_window") or file.window_tokens
         except DamagedUsageError:
             file.damage(number)
             continue

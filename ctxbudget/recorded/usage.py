@@ -67,6 +67,7 @@ class RecordedFile:
         summaries: compactions whose own call is not recorded.
         silent_calls: calls of which no provider told what they used.
         unlisted_tokens: by how much a running total grew beyond the calls that are listed.
+        window_tokens: of the model, where the file says so.
     """
 
     file: str
@@ -83,6 +84,7 @@ class RecordedFile:
     summaries: int = 0
     silent_calls: int = 0
     unlisted_tokens: int = 0
+    window_tokens: int | None = None
 
     def skip(self, kind: object) -> None:
         """Count a line of a type that is not known."""

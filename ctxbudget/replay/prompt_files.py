@@ -15,6 +15,9 @@ from ctxbudget.core.types import MAIN, Item
 from ctxbudget.replay.recorded_run import RecordedRun
 from ctxbudget.replay.what_if import Prompts
 
+BEGINS: Final = b'{"call":'
+"""How a file of prompts begins."""
+
 TEXTS: Final = "items.jsonl"
 
 
@@ -107,10 +110,17 @@ class _PolicyFile:
 def prompt_files(folder: Path, run: RecordedRun) -> Iterator[PromptFiles]:
     """Yield what writes into a folder, which is made if it is not there.
 
+    Prompts that an earlier replay wrote there are taken away: their texts would be another's.
+
     Raises:
         OSError: it cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.jsonl"):
+        with old.open("rb") as file:
+            is_ours = file.read(len(BEGINS)) == BEGINS
+        if is_ours:
+            old.unlink()
     with ExitStack() as stack:
         path = folder / TEXTS
         texts = stack.enter_context(path.open("w", encoding="utf-8", errors="surrogatepass"))

@@ -24,7 +24,7 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.pricing import InputCosts, plus_usd
 from ctxbudget.core.store import Store
-from ctxbudget.core.types import LONG_TTL_S, Cache, Do, Item, Price, Scale
+from ctxbudget.core.types import LONG_TTL_S, Cache, Do, Item, Level, Price, Scale
 from ctxbudget.live.pieces import media_of, text_of
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
@@ -100,6 +100,11 @@ class WhatIf:
     rewrites: int
     compactions: int
     skipped_facts: int
+
+    @property
+    def fitted_calls(self) -> int:
+        """How often the engine itself had to make a prompt fit the window."""
+        return sum(one.level == Level.OVERFLOW for one in self.metrics.run.events)
 
     @property
     def total_cost_usd(self) -> Decimal | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from ctxbudget.core.types import Price
 from ctxbudget.replay import WhatIf
 from ctxbudget.report.money import usd_text
 from ctxbudget.report.replayed import Replayed
@@ -23,6 +24,7 @@ def replayed_as_data(one: Replayed, *, misses: bool) -> dict[str, Any]:
         "budget_tokens": scale.budget_tokens,
         "ttl_s": asked.ttl_s,
         "model": asked.model.name if asked.model is not None else None,
+        "price": _price(asked.price),
         "ignores_compactions": asked.ignores_compactions,
         "recorded_cost_usd": usd_text(run.cost_usd),
         "recorded_cost_calls": run.reported_calls,
@@ -41,6 +43,7 @@ def _validity(one: Replayed) -> dict[str, Any]:
     return {
         "bill_error_frac": rounded(one.bill_error_frac(one.none)),
         "bill_error_without_cache_lost_frac": rounded(one.bill_error_frac(one.none_without_losses)),
+        "window_from": one.session.window_from,
         "cache_lost": one.cache_losses,
         "cache_found": one.cache_finds,
         "unseen_tokens": one.session.unseen_tokens,
@@ -68,6 +71,7 @@ def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, An
         "misses": len(recall.misses) if recall is not None else None,
         "refetch_usd": usd_text(one.refetch_usd),
         "total_cost_usd": usd_text(one.total_cost_usd),
+        "fitted_calls": one.fitted_calls,
         "skipped_facts": one.skipped_facts,
     }
     if with_misses:
@@ -85,6 +89,19 @@ def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, An
             for miss in (recall.misses if recall is not None else ())
         ]
     return row
+
+
+def _price(price: Price | None) -> dict[str, str] | None:
+    """Return a price in dollars a million tokens."""
+    if price is None:
+        return None
+    return {
+        "input": f"{price.input_usd * 10**6:f}",
+        "read": f"{price.cache_read_usd * 10**6:f}",
+        "write": f"{price.cache_write_5m_usd * 10**6:f}",
+        "write_1h": f"{price.cache_write_1h_usd * 10**6:f}",
+        "output": f"{price.output_usd * 10**6:f}",
+    }
 
 
 def ratio(part_usd: Decimal | None, whole_usd: Decimal | None) -> float | None:

@@ -34,11 +34,15 @@ class RecordedSession:
     Attributes:
         predictions: of the size of each prompt but the first, one call ahead.
         unseen_tokens: came in after the first call without being shown in the log.
+        window_from: where the window is from, in words.
+        unpriced: models whose price is not known.
     """
 
     run: RecordedRun
     predictions: tuple[Prediction, ...]
     unseen_tokens: int
+    window_from: str
+    unpriced: tuple[str, ...] = ()
 
 
 def read_session(
@@ -54,7 +58,7 @@ def read_session(
     try:
         with opened(file.file) as stream:
             found = recognized(unpacked(stream), file)
-            return recorded_session(exchanges_of(found, file, agent), file.file, prices)
+            return recorded_session(exchanges_of(found, file, agent), file, prices, agent)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise SourceError(f"{file.file}: {reason}; check the path") from None
@@ -65,24 +69,27 @@ def read_session(
 
 
 def recorded_session(
-    exchanges: Iterable[Exchange], file: str, prices: PriceBook
+    exchanges: Iterable[Exchange],
+    file: RecordedFile,
+    prices: PriceBook,
+    agent: str | None = None,
 ) -> RecordedSession:
     """Return a session from its exchanges, its calls priced at their dates.
 
-    The window is the largest of the models' and the largest recorded prompt; all of it is budget.
+    The window is the recorded one or else the largest of the models', at least the largest recorded
+    prompt; all of it is budget.
 
     Raises:
         SourceError: it holds no call.
     """
-    facts = Facts(file)
+    facts = Facts(file.file)
     records = iter(facts.records(exchanges))
     first = next(records, None)
     if not isinstance(first, RunStarted):
-        raise SourceError(f"{file}: holds no call to a model; name a session that does")
-    run = recorded_run(chain([first], records), file, prices)
+        raise SourceError(_no_call(file.file, agent))
+    run = recorded_run(chain([first], records), file.file, prices)
     dates = _first_calls(run)
-    windows = [window_tokens(model) or 0 for model in dates if model]
-    window = max([*windows, facts.largest_prompt_tokens])
+    window, window_from = _window(file, dates, facts.largest_prompt_tokens)
     found = {model: prices(model, at_s) for model, at_s in dates.items()}
     run.start = replace(
         run.start,
@@ -94,8 +101,29 @@ def recorded_session(
     run.facts[0] = run.start
     add_cache_facts(run)
     return RecordedSession(
-        run=run, predictions=tuple(facts.predictions), unseen_tokens=facts.unseen_tokens
+        run=run,
+        predictions=tuple(facts.predictions),
+        unseen_tokens=facts.unseen_tokens,
+        window_from=window_from,
+        unpriced=tuple(model for model, price in found.items() if price is None),
     )
+
+
+def _window(file: RecordedFile, models: Iterable[str], largest_tokens: int) -> tuple[int, str]:
+    """Return the window of a session and where it is from."""
+    if file.window_tokens is not None and file.window_tokens >= largest_tokens:
+        return file.window_tokens, "recorded"
+    windows = [window_tokens(model) or 0 for model in models if model]
+    listed = max(windows, default=0)
+    if listed >= largest_tokens:
+        return listed, "the model's; the session may have run in a smaller one"
+    return largest_tokens, "the largest recorded prompt; the model's is smaller or not known"
+
+
+def _no_call(file: str, agent: str | None) -> str:
+    if agent is None:
+        return f"{file}: holds no call to a model; name a session that does"
+    return f"{file}: holds no call of a sub-agent {agent!r}; `ctxbudget audit {file}` lists them"
 
 
 def _first_calls(run: RecordedRun) -> dict[str, float | None]:
