@@ -17,13 +17,18 @@ from test_prompt_files import Written
 from test_replay import CACHE, PHASES, PRICE, journaled, policy, reads, result_text, run_of
 from test_replay_edges import DEAR
 from test_replay_transcripts import COMPACTED, SESSION, kept, none_of
+from test_transcripts_facts import call, part
 from worlds import World, rules
 
 from ctxbudget import Run
 from ctxbudget.core.events import CallSent, RunStarted
 from ctxbudget.core.types import Item, Kind
+from ctxbudget.prices import price_of
 from ctxbudget.recall import Recall
+from ctxbudget.recorded.price_book import PriceBook
+from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import Settings, WhatIf, recorded_run, what_if
+from ctxbudget.transcripts.session import recorded_session
 
 SUMMARY = rules(
     {
@@ -193,3 +198,19 @@ def test_a_shorter_prefix_is_another_version(ctxbudget: Command, tmp_path: Path)
         if one["id"] == "prefix"
     }
     assert len(prefix) == len({one[:2] for one in prefix})
+
+
+@pytest.mark.parametrize("do", ["clear", "snip", "digest", "stub", "drop"])
+def test_what_the_log_does_not_show_can_be_pruned_by_assumption(do: str) -> None:
+    """A call of which a shorter form cannot be made must not be left out: it would cost nothing."""
+    calls = [
+        call(1_000, part("goal", 100), output=20),
+        call(9_020, part("two", 100), read=1_000, output=20, at=10.0),
+        call(9_140, part("three", 100), read=9_020, output=20, at=20.0),
+        call(9_260, part("four", 100), read=9_140, output=20, at=30.0),
+    ]
+    run = recorded_session(calls, RecordedFile(file="s"), PriceBook(price_of)).run
+    rule = rules({"on": "before_call", "select": {"kind": "system"}, "do": do, "to": 50})
+    found = what_if(run, policy(rule))
+    assert (found.metrics.run.calls, found.skipped_facts) == (4, 0)
+    assert found.metrics.run.pruned_tokens > 7_000

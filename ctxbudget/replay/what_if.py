@@ -12,13 +12,16 @@ from ctxbudget.config.run_setup import find_allocator
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import (
+    Answered,
     CacheLost,
     CallSent,
     CallStarted,
+    Effect,
     Event,
     Fact,
     ItemAdded,
     Pruned,
+    Review,
     RunStarted,
     Withdrawn,
 )
@@ -260,12 +263,15 @@ class _Replay:
         try:
             session.feed(fact)
         except SourceError:  # such as an item that another policy had already dropped
+            if isinstance(fact, CallStarted):
+                raise  # a call is never left out: it would cost nothing
             return True
         return False
 
     def _world(self) -> tuple[Answer, list[Listener]]:
+        """Return who answers effects; what has no text has shorter forms of an assumed size."""
+        sizes = AssumedSizes()
         if not self.run.has_texts:
-            sizes = AssumedSizes()
             return sizes.answer, [sizes]
         contents = self.run.contents
         samples = [
@@ -277,7 +283,15 @@ class _Replay:
             and not any(media_of(contents[fact.text]))  # an image has tokens and no text
         ]
         shortener = Shortener(self.texts, scaled_sizer(samples), self._store_of)
-        return shortener.answer, []
+
+        def answer(effect: Effect) -> Answered:
+            has_texts = isinstance(effect, Review) or all(
+                self._words(effect.thread, self._store_of(effect.thread)[name]) is not None
+                for name in effect.items
+            )
+            return shortener.answer(effect) if has_texts else sizes.answer(effect)
+
+        return answer, [sizes]
 
     def _store_of(self, thread: str) -> Store:
         return self.engine.state.threads[thread].store
