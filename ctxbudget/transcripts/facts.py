@@ -6,6 +6,7 @@ show is an item without a text: the hidden prefix, and what came in unseen later
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -66,8 +67,9 @@ class Prediction:
 class _Step:
     """What a call's prompt gains against the one before, as far as it is settled."""
 
-    kept: list[Item]
-    """Of the prompt before."""
+    gone: set[str]
+    kept_tokens: int
+    """Of the prompt before, without what is gone."""
     wrote: Expected
     """Of what the model wrote, what stays."""
     came: Expected
@@ -99,6 +101,10 @@ class Facts:
         self._name = name
         self._estimator = estimator or Estimator()
         self._present: dict[str, Item] = {}
+        self._tokens = 0
+        """Of all that is present."""
+        self._open_calls: Counter[str] = Counter()
+        """Tool calls that are present, by group."""
         self._last: Exchange | None = None
         self._calls = 0
         self._ttl_s: float | None = None
@@ -163,11 +169,11 @@ class Facts:
         known = last.tokens.output_tokens if last.output_is_known else None
         gone = {*exchange.left, *exchange.compacted}
         wrote = self._estimator.expect_answer(last.wrote, last.model, known)
-        kept = [item for name, item in self._present.items() if name not in gone]
         attached = [part for part in exchange.came if _is_attached(part)]
         others = [part for part in exchange.came if not _is_attached(part)]
         return _Step(
-            kept=kept,
+            gone=gone,
+            kept_tokens=self._tokens - sum(self._present[one].tokens for one in self._here(gone)),
             wrote=Expected({one: size for one, size in wrote.sizes.items() if one not in gone}),
             came=self._estimator.expect(others, exchange.model),
             attached=self._estimator.expect(attached, exchange.model),
@@ -189,7 +195,7 @@ class Facts:
         return replace(exchange, left=(*exchange.left, *unseen))
 
     def _predict(self, exchange: Exchange, last: Exchange, step: _Step) -> None:
-        base = sum(item.tokens for item in step.kept)
+        base = step.kept_tokens
         stays = [part for part in last.wrote if part.id in step.wrote.sizes]
         plain = self._estimator.expect(stays, last.model).counted_tokens
         self.predictions.append(
@@ -205,7 +211,7 @@ class Facts:
 
     def _settle(self, step: _Step, exchange: Exchange) -> None:
         """Share out what the prompt gained, and find what went or came without being shown."""
-        kept_tokens = sum(item.tokens for item in step.kept)
+        kept_tokens = step.kept_tokens
         gain = exchange.tokens.prompt_tokens - kept_tokens
         is_changed = exchange.tokens.cache_read_tokens < kept_tokens - SLACK_TOKENS
         expected = step.wrote.tokens + step.came.tokens
@@ -249,7 +255,8 @@ class Facts:
         became shorter.
         """
         read_tokens, deficit = exchange.tokens.cache_read_tokens, expected - gain
-        behind = _behind(step.kept, read_tokens)
+        kept = [item for name, item in self._present.items() if name not in step.gone]
+        behind = _behind(kept, read_tokens)
         thoughts = [item for item in behind if item.kind is Kind.THINKING]
         prefix = self._present.get(PREFIX)
         is_in_prefix = prefix is not None and read_tokens < prefix.tokens
@@ -271,13 +278,13 @@ class Facts:
 
     def _change_prefix(self, tokens: int, at_s: float) -> Iterator[Record]:
         """Yield that the hidden prefix became longer or shorter: a new version stands there."""
-        old = self._present.pop(PREFIX, None)
+        old = self._take(PREFIX)
         if old is None:
             return
         yield Withdrawn(at=at_s, items=(PREFIX,))
         new = replace(old, tokens=max(0, old.tokens + tokens), version=old.version + 1)
-        yield ItemAdded(at=at_s, item=new)
-        self._present = {PREFIX: new, **self._present}
+        yield self._put(new, at_s)
+        self._present = {PREFIX: self._present.pop(PREFIX), **self._present}
 
     def _unseen_item(self, step: _Step) -> Item | None:
         if not step.unseen_tokens:
@@ -315,14 +322,26 @@ class Facts:
         )
 
     def _is_called(self, group: str | None) -> bool:
-        return group is not None and any(
-            one.group == group and one.kind is Kind.TOOL_CALL
-            for one in reversed(self._present.values())
-        )
+        return group is not None and self._open_calls[group] > 0
+
+    def _here(self, names: Iterable[str]) -> Iterator[str]:
+        return (name for name in names if name in self._present)
 
     def _put(self, item: Item, at_s: float, text: str | None = None) -> ItemAdded:
         self._present[item.id] = item
+        self._count(item, 1)
         return ItemAdded(at=at_s, item=item, text=text)
+
+    def _take(self, name: str) -> Item | None:
+        item = self._present.pop(name, None)
+        if item is not None:
+            self._count(item, -1)
+        return item
+
+    def _count(self, item: Item, times: int) -> None:
+        self._tokens += times * item.tokens
+        if item.kind is Kind.TOOL_CALL and item.group is not None:
+            self._open_calls[item.group] += times
 
     def _withdraw(
         self,
@@ -332,7 +351,7 @@ class Facts:
         is_compaction: bool = False,
         into: tuple[str, ...] = (),
     ) -> Iterator[Record]:
-        gone = tuple(name for name in names if self._present.pop(name, None) is not None)
+        gone = tuple(name for name in names if self._take(name) is not None)
         if gone:
             yield Withdrawn(at=at_s, items=gone, is_compaction=is_compaction, into=into)
         if is_compaction:
