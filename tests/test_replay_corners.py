@@ -214,3 +214,23 @@ def test_what_the_log_does_not_show_can_be_pruned_by_assumption(do: str) -> None
     found = what_if(run, policy(rule))
     assert (found.metrics.run.calls, found.skipped_facts) == (4, 0)
     assert found.metrics.run.pruned_tokens > 7_000
+
+
+def test_a_shorter_tool_call_still_serves_the_lines_that_it_holds(tmp_path: Path) -> None:
+    kept_line = "total = price * amount  # as the invoice says"
+
+    def script(run: Run, clock: Any) -> None:
+        run.user("mend the cart")
+        body = "\n".join([kept_line, *(f"line number {n} of the file" for n in range(200))])
+        run.tool_call("write", {"path": "cart.py", "content": body}, call_id="c")
+        run.tool_result("c", "written")
+        run.prompt()
+        run.assistant("done")
+        run.prompt()
+        run.assistant(kept_line)
+
+    rule = {"on": "before_call", "select": {"kind": "tool_call"}, "do": "snip", "to": 400}
+    run = run_of(journaled(tmp_path / "r.jsonl", script))
+    found = what_if(run, policy(rules(rule)))
+    assert found.metrics.run.pruned_tokens > 1_000
+    assert recall_of(found).quote_recall == 1.0

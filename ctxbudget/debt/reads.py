@@ -76,7 +76,7 @@ def rereads(run: RecordedRun, recorded: AsRecorded) -> Rereads:
     lost: list[Read] = []
     for stay in recorded.stays:
         source = stay.item.source
-        text = run.text_of(stay.item.kind, stay.text)
+        text = run.text_of(stay.text)
         if source is None or not text or stay.item.kind is not Kind.TOOL_RESULT:
             continue
         lines = frozenset(line.strip() for line in text.split("\n"))

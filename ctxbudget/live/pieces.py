@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ctxbudget.core.errors import AdapterError
 from ctxbudget.core.types import Kind
+from ctxbudget.references import string_values
 
 Block: TypeAlias = Mapping[str, Any]
 """A content block, never changed once it is in a prompt."""
@@ -229,6 +230,16 @@ def text_of(block: Block) -> str:
     if _is_media(block):
         return ""
     return compact_json(block)
+
+
+def text_to_shorten(block: Block) -> str:
+    """Return the text that a shorter form is made from: of a tool call, its strings, line by line.
+
+    As JSON they would be one line, escaped.
+    """
+    if block.get("type") == "tool_use":
+        return "\n".join(string_values(block.get("input")))
+    return text_of(block)
 
 
 def media_of(block: Block) -> Iterator[Block]:

@@ -20,7 +20,7 @@ from ctxbudget.core.events import (
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Item, Kind
 from ctxbudget.digest import DIGEST_TOKENS, digest
-from ctxbudget.live.pieces import Block, text_of, with_text
+from ctxbudget.live.pieces import Block, text_of, text_to_shorten, with_text
 from ctxbudget.live.sizing import Sizer
 from ctxbudget.live.texts import Texts
 from ctxbudget.snip import snip
@@ -157,7 +157,7 @@ class Shortener:
     def _within(self, block: Block, limit_tokens: int, name: str) -> str:
         """Return head and tail of a block's text, so that the block keeps to the limit."""
         frame = self.size(with_text(block, "")).tokens
-        return snip(text_of(block), max(0, limit_tokens - frame), self._count(), name=name)
+        return snip(text_to_shorten(block), max(0, limit_tokens - frame), self._count(), name=name)
 
     def _digest(self, block: Block, item: Item, limit_tokens: int) -> str:
         given = block.get("metadata")
@@ -167,7 +167,7 @@ class Shortener:
             return snip(str(given), room, self._count(), name=item.id)
         title = str(block.get("title") or item.tool or "")
         path = str(block.get("path") or item.source or "")
-        text = str(block["text"]) if block.get("type") == "artifact" else text_of(block)
+        text = str(block["text"]) if block.get("type") == "artifact" else text_to_shorten(block)
         return digest(text, room, self._count(), title=title, path=path)
 
     # ---- summaries

@@ -133,5 +133,5 @@ def _recorded_items(run: RecordedRun) -> dict[tuple[str, int], tuple[Item, str |
     for fact in run.facts:
         if isinstance(fact, ItemAdded | Registered):
             item = fact.item
-            found.setdefault((item.id, item.version), (item, run.text_of(item.kind, fact.text)))
+            found.setdefault((item.id, item.version), (item, run.text_of(fact.text)))
     return found

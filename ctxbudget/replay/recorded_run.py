@@ -33,10 +33,9 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.types import MAIN, Form, Item, Kind, Price
 from ctxbudget.journal import TextLine
-from ctxbudget.live.pieces import text_of
+from ctxbudget.live.pieces import text_of, text_to_shorten
 from ctxbudget.recall import Library, Use, words
 from ctxbudget.recorded.price_book import PriceOf
-from ctxbudget.references import string_values
 
 OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoAsked
 """Facts that came about under the recorded policy: another one would not have brought them."""
@@ -87,16 +86,10 @@ class RecordedRun:
             return None
         return words(kind, block.get("input") if kind is Kind.TOOL_CALL else text_of(block))
 
-    def text_of(self, kind: Kind, content: str | None) -> str | None:
-        """Return a content's text: of a tool call, the strings that it was called with."""
+    def text_of(self, content: str | None) -> str | None:
+        """Return a content's text as it is read and shortened; None if it is not known."""
         block = self.contents.get(content or "")
-        if block is None:
-            return None
-        return (
-            "\n".join(string_values(block.get("input")))
-            if kind is Kind.TOOL_CALL
-            else text_of(block)
-        )
+        return None if block is None else text_to_shorten(block)
 
 
 def recorded_run(

@@ -28,7 +28,7 @@ from ctxbudget.core.events import (
 from ctxbudget.core.pricing import InputCosts, plus_usd
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import LONG_TTL_S, Cache, Do, Item, Level, Price, Scale
-from ctxbudget.live.pieces import media_of, text_of
+from ctxbudget.live.pieces import media_of, text_of, text_to_shorten
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
 from ctxbudget.metrics import Metrics
@@ -298,7 +298,7 @@ class _Replay:
 
     def _words(self, thread: str, item: Item) -> str | None:
         block = self.texts.find(thread, item.id, item.version)
-        return None if block is None else text_of(block)
+        return None if block is None else text_to_shorten(block)
 
     def _show(self, event: Event) -> None:
         if isinstance(event, CallSent) and self.prompts is not None:
