@@ -1,7 +1,8 @@
 """Measures the bill of recorded sessions, and checks it against independent counts.
 
     python benchmarks/bill.py DIR            time beside parsing alone, memory on a longer file
-    python benchmarks/bill.py --check DIR    compare with DIR/INDEX.json; exit 1 on a difference
+    python benchmarks/bill.py --check DIR    compare with DIR/INDEX.json; exit 1 on a difference,
+                                             2 without an index
 
 DIR holds recorded sessions. For the check, INDEX.json lists of each its `file`, `format`, `calls`
 and `totals`, and where somebody else counted, `independent_totals` with what part they cover.
@@ -35,6 +36,7 @@ from ctxbudget.recorded.lines import unpacked, value_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile, UsageRow
 
+INDEX = "INDEX.json"
 WANTED_RATIO = 2.0
 ROUNDS = 5
 TIMES_LONGER = 10
@@ -116,8 +118,16 @@ def mini_swe_differences(rows: list[UsageRow], prices: PriceBook) -> tuple[int, 
 
 
 def check(folder: Path) -> int:
-    """Print what differs from the index; return 1 if anything does."""
-    index = json.loads((folder / "INDEX.json").read_text(encoding="utf-8"))
+    """Print what differs from the index; return 1 if anything does, 2 if there is no index."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "is no JSON"
+        print(
+            f"{folder / INDEX}: {reason.lower()}; --check needs what others counted: see docs/audit.md",
+            file=sys.stderr,
+        )
+        return 2
     prices = PriceBook(price_of)
     differences, files, calls, independent, priced, off = 0, 0, 0, 0, 0, 0
     for entry in index:

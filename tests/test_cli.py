@@ -277,7 +277,7 @@ def test_a_pipe_gets_no_escape_codes_and_the_width_it_asks_for(
     assert max(map(len, ran.out.splitlines())) <= columns
 
 
-@pytest.mark.parametrize("columns", [None, "wide"])
+@pytest.mark.parametrize("columns", [None, "wide", "0"])
 def test_a_pipe_without_a_width_gets_a_wide_table(tmp_path: Path, columns: str | None) -> None:
     env = {} if columns is None else {"COLUMNS": columns}
     ran = in_subprocess("simulate", "jwt_auth", cwd=tmp_path, env=env)

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -163,13 +164,170 @@ def test_mistakes_are_told_in_one_line(ctxbudget: Command, tmp_path: Path) -> No
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
     for arguments, words in (
         ([tmp_path / "nothing"], "no such file"),
-        ([tmp_path / "x.json"], "of no format that is known; name files that hold Claude Code"),
+        (
+            [tmp_path / "x.json"],
+            "of no format that is known; name files that hold Claude Code sessions, Codex rollouts "
+            "or another format that `ctxbudget audit --help` lists",
+        ),
         ([tmp_path / "x.json", "--since", "soon"], "%Y-%m-%d"),
         (["-", "--since", "2026-02-02", "--until", "2026-02-01"], "swap them"),
     ):
         assert words in ctxbudget("audit", *arguments).error
     (tmp_path / "empty").mkdir()
     assert "no .jsonl, .json or .gz file" in ctxbudget("audit", tmp_path / "empty").error
+
+
+@pytest.mark.parametrize("where", ["session", "model", "project"])
+@pytest.mark.parametrize("columns", [40, 60, 80, 115])
+def test_narrow_tables_keep_names_and_whole_numbers(
+    ctxbudget: Command, sessions: Path, monkeypatch: pytest.MonkeyPatch, where: str, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = ctxbudget("audit", sessions, "--by", where).out
+    (head, rule, *rows) = out.splitlines()[1:]
+    assert max(map(len, (head, rule, *rows))) <= columns
+    table = rows[: next(at for at, one in enumerate(rows) if one.startswith(" total"))]
+    names = head.split()
+    assert (names[0], "USD" in names) == (where, True)
+    numbers = re.compile(r"\d[\d,.]*[kM%+]?|–|unknown")
+    for row in filter(str.strip, table):
+        own = re.split(r"\s{2,}", row.strip())
+        if len(own) > 1:  # not the second line of a name
+            assert row[1:8].strip()
+            assert all(numbers.fullmatch(one) for one in own[-1].split()), row
+    assert "…" not in "".join(table)
+    wanted = {"session": "trajectory.json", "model": "claude-opus-4-6", "project": "/home/ann/shop"}
+    assert wanted[where] in out
+
+
+def test_what_matters_least_gives_way_first(
+    ctxbudget: Command, sessions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = {}
+    for columns in (40, 60, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        ran = ctxbudget("audit", sessions, "--by", "model")
+        heads[columns] = ran.out.splitlines()[1].split()
+    assert heads[40] == ["model", "USD"]
+    assert heads[60] == ["model", "calls", "sent", "output", "USD"]
+    assert heads[80] == ["model", "calls", "sent", "output", "USD", "%", "read", "peak"]
+
+
+@pytest.mark.parametrize("columns", ["0", "many", "-5", ""])
+def test_columns_that_are_no_width_are_not_known(
+    ctxbudget: Command, sessions: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    plain = ctxbudget("audit", sessions).out
+    monkeypatch.setenv("COLUMNS", columns)
+    assert ctxbudget("audit", sessions).out == plain
+    assert "total of 4 files" in plain
+
+
+def test_long_names_are_broken_between_parts_and_lose_their_middle(
+    ctxbudget: Command, sessions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = sessions / "first_part_of_it" / "second-part-of-it" / "third.part.of.it" / "a.jsonl"
+    deep.parent.mkdir(parents=True)
+    deep.write_bytes(as_bytes([claude("z1", claude_usage(7))]))
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = ctxbudget("audit", sessions).out.splitlines()
+    (at,) = [number for number, one in enumerate(lines) if "first_part_of_it" in one]
+    assert lines[at].split()[0] == "first_part_of_it/second-…"
+    assert lines[at + 1].strip() == "it/third.part.of.it/a.jsonl"
+
+
+def test_notes_of_a_range_do_not_speak_of_the_rest(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [
+        claude("m1", claude_usage(10, output=20), stop="end_turn"),
+        {**claude_user(), "toolUseResult": {"agentId": "ab99"}},
+        {"type": "system", "subtype": "compact_boundary", "sessionId": "s-1"},
+        b'{"type":"assistant","uuid":"u',
+        claude("m2", claude_usage(10, output=20), stop="end_turn", at="2026-03-03T08:00:00Z"),
+    ]
+    path.write_bytes(as_bytes(lines))
+    whole = ctxbudget("audit", path).err
+    assert "of 1 compaction the call that summarized is not recorded" in whole
+    assert "of 1 sub-agent only the result is recorded" in whole
+    for options in (["--since", "2026-03-03"], ["--until", "2026-03-02"]):
+        told = ctxbudget("audit", path, *options).err
+        # nobody knows of which day a line is that cannot be read
+        assert told == f"ctxbudget: note: {path}: damaged line left out: 4\n"
+
+
+def test_a_document_has_messages_not_lines(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    usage = {"input_tokens": 5, "output_tokens": 1}
+    said = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "a", "usage": {"input_tokens": -1, "output_tokens": 1}},
+        {"role": "assistant", "content": "b", "model": "claude-opus-4-6", "usage": usage},
+    ]
+    path.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    assert ctxbudget("audit", path).err.endswith("talk.json: damaged message left out: 2\n")
+
+
+def test_an_empty_folder_among_others_is_named(ctxbudget: Command, sessions: Path) -> None:
+    empty = sessions.parent / "empty"
+    empty.mkdir()
+    ran = ctxbudget("audit", sessions / "t-1.jsonl", empty, "--json")
+    assert len(ran.json["sessions"]) == 1
+    assert ran.err == (
+        f"ctxbudget: note: {empty}: there is no .jsonl, .json or .gz file in it; left out\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["flow.yaml", "long.yaml", "flow.json"])
+def test_a_workflow_is_for_simulate(ctxbudget: Command, tmp_path: Path, name: str) -> None:
+    texts = {
+        "flow.yaml": "# mine\nname: x\nphases:\n- {id: a}\n",
+        "long.yaml": "# a line\n" * 80 + "phases: [{id: a}]\n",
+        "flow.json": '{"phases": [{"id": "a"}]}',
+    }
+    path = tmp_path / name
+    path.write_text(texts[name], encoding="utf-8")
+    said = f"{path}: is a workflow, not a recorded session; use `ctxbudget simulate`"
+    assert ctxbudget("audit", path).error == said
+    assert ctxbudget("workflow-from", path).error == said
+    assert ctxbudget("replay", path).error.startswith(said)
+
+
+def test_a_gzip_file_that_is_cut_off_at_once(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl.gz"
+    path.write_bytes(gzip.compress(as_bytes(MAIN_LINES))[:10])
+    assert f"{path}: no line can be read: compressed file ended" in ctxbudget("audit", path).error
+
+
+def test_closed_streams(sessions: Path) -> None:
+    """As `<&-` and `>&-` in a shell; Python has no `sys.stdin` and `sys.stdout` then."""
+    session = sessions / "s-1.jsonl.gz"
+    for words, code, told in (
+        (["audit", session, ">&-"], 2, ""),
+        (["audit", session, "--json", ">&-"], 2, ""),
+        (["replay", session, "--json", ">&-"], 2, ""),
+        (["workflow-from", session, "-o", sessions / "flow.yaml", ">&-"], 0, ""),
+        (["audit", "-", "<&-"], 2, "ctxbudget: error: -: stdin is closed; name files that"),
+        (["replay", "-", "<&-"], 2, "ctxbudget: error: -: stdin is closed; check the path"),
+        (["audit", session, "2>&-"], 0, ""),
+    ):
+        line = " ".join([sys.executable, "-m ctxbudget", *map(str, words)])
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(["sh", "-c", line], env=env, capture_output=True, check=False)
+        err = "".join(one for one in done.stderr.decode().splitlines(True) if ": note: " not in one)
+        assert (done.returncode, err[: len(told)]) == (code, told), words
+        assert len(err.splitlines()) == bool(told), words
+
+
+def test_the_benchmark_needs_an_index_to_check_against(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "benchmarks" / "bill.py"), "--check", str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for text, reason in ((None, "no such file or directory"), ("[", "is no json")):
+        if text is not None:
+            (tmp_path / "INDEX.json").write_text(text, encoding="utf-8")
+        done = subprocess.run(script, env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"{tmp_path / 'INDEX.json'}: {reason}; --check needs")
 
 
 def test_one_unreadable_path_does_not_stop_the_others(ctxbudget: Command, sessions: Path) -> None:

@@ -8,14 +8,26 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
+from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import ROOT, Command, in_subprocess
 from recorded_lines import as_bytes, claude_usage
+from rich.console import Console
 
 from ctxbudget import Run, Usage
+from ctxbudget.debt import Debt, Finding
+from ctxbudget.debt.findings import Saving
+from ctxbudget.debt.reads import Rereads
+from ctxbudget.debt.rent import Rents
+from ctxbudget.recorded.bill import Thread
+from ctxbudget.recorded.usage import RecordedFile
+from ctxbudget.report.debt_rows import DebtRow
+from ctxbudget.report.debt_terminal import print_debt
 
 OPUS = "claude-opus-4-6"
 FIRST, CALLED, READ = 20_000, 100, 2_000
@@ -186,6 +198,9 @@ def test_as_tables(ctxbudget: Command, sessions: Path) -> None:
         "replayed with compact-before-break",
         "replayed with none --ttl 1h",
         "they overlap, and do not add up",
+        "It can be more than USD, since a prompt that was made shorter stays shorter",
+        "L19 is from line 19 of the file",
+        "prefix is the hidden system prompt with the tools; unseen3 came in without being shown",
     ):
         assert words in out, words
     assert "short.jsonl, 9 calls" not in out
@@ -198,6 +213,64 @@ def test_a_narrow_terminal_has_fewer_columns(sessions: Path, tmp_path: Path) -> 
     assert "with misses" in head
     assert " tokens " not in head
     assert all(len(one) <= 80 for one in narrow.splitlines())
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_numbers_are_never_cut(
+    ctxbudget: Command, sessions: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    wide = ctxbudget("audit", sessions, "--debt").out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = ctxbudget("audit", sessions, "--debt").out
+    assert "…" not in out
+    for shown in (out, wide):
+        assert max(map(len, shown.splitlines())) <= (columns if shown is out else 120)
+    (saved,) = {one.split()[-1] for one in wide.splitlines() if one.startswith(" five minute")}
+    assert saved in {one.split()[-1] for one in out.splitlines() if one.startswith(" five minute")}
+
+
+def test_a_step_that_would_not_have_paid_is_not_recommended() -> None:
+    """With misses, it would have cost 2 cents more; without, it would have saved one."""
+    saving = Saving(
+        policy="compact-before-break",
+        usd=Decimal("0.01"),
+        with_misses_usd=Decimal("-0.02"),
+        misses=3,
+    )
+    found = Finding(
+        what="cache_reentries",
+        count=1,
+        tokens=9_000,
+        cost_usd=Decimal("0.05"),
+        input_usd=Decimal(1),
+        saving=saving,
+    )
+    good = replace(
+        found, what="speculative_reads", saving=replace(saving, with_misses_usd=Decimal(0))
+    )
+    thread = Thread(file=RecordedFile(file="a.jsonl"), agent=None)
+    debt = Debt(
+        calls=12,
+        input_usd=Decimal(1),
+        rents=Rents(items=(), by_tool=(), by_source=(), by_kind=()),
+        speculative=(),
+        superseded=(),
+        rereads=Rereads(redundant=(), lost=()),
+        reentries=(),
+        compactions=(),
+        findings=(found, good),
+    )
+    heard = StringIO()
+    print_debt(Console(file=heard, width=200), [DebtRow(thread=thread, debt=debt)])
+    (bad_at, good_at) = (
+        heard.getvalue().index(f"\n{one}: ") for one in ("cache reentries", "speculative reads")
+    )
+    assert good_at < bad_at
+    assert (
+        "\ncache reentries: would not have paid here (compact before a break: the cache will be cold "
+        "when work goes on; replayed with compact-before-break)\n" in heard.getvalue()
+    )
+    assert "speculative reads: load only what is needed" in heard.getvalue()
 
 
 def test_many_sessions_are_shown_by_the_few_that_hold_half(

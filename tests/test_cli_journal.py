@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -616,7 +617,11 @@ def test_a_journal_that_somebody_writes_is_read(
 BAD: dict[str, tuple[list[str], str]] = {
     "no file": (["show", "nope.jsonl"], "nope.jsonl: no such file or directory; check the path"),
     "a folder": (["show", "."], ": is a directory; check the path"),
-    "no journal": (["show", "flow.yaml"], "flow.yaml:1: the line is damaged"),
+    "no journal": (["show", "flow.yaml"], "flow.yaml: is not a journal of ctxbudget; use "),
+    "a packed file": (["show", "packed.jsonl.gz"], "`ctxbudget replay` or `ctxbudget audit` for a"),
+    "a session": (["why", "session.jsonl", "main/1"], "session.jsonl: is not a journal of ctxbudget"),
+    "a session's item": (["restore", "session.jsonl", "L1"], "use `ctxbudget replay` or"),
+    "a later version": (["show", "later.jsonl"], "is of version 99, this program reads 1; update it"),
     "empty": (["show", "empty.jsonl"], "is empty, so not a journal"),
     "only a head": (["show", "head.jsonl"], "holds no run yet; wait for its first event"),
     "a torn head": (["show", "tornhead.jsonl"], "holds no run yet; wait for its first event"),
@@ -645,6 +650,9 @@ def test_what_is_wrong_is_one_line(
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     written(tmp_path, "phases: [{id: a}]\n")
     written(tmp_path, "", "empty.jsonl")
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(b"{}"))
+    written(tmp_path, '{"type": "user"}\n{"type": "assistant"}\n', "session.jsonl")
+    written(tmp_path, '{"journal": "ctxbudget", "version": 99}\n', "later.jsonl")
     written(tmp_path, lines[0], "head.jsonl")
     written(tmp_path, lines[0][:12], "tornhead.jsonl")
     written(tmp_path, lines[0] + "".join(lines[2:]), "tail.jsonl")

@@ -97,6 +97,41 @@ def test_a_file_is_replaced_only_when_forced(
     assert flow.read_text(encoding="utf-8") == written
 
 
+def test_stdout_has_a_name(ctxbudget: Command, recorded: Path) -> None:
+    plain = ctxbudget("workflow-from", recorded).out
+    assert ctxbudget("workflow-from", recorded, "-o", "-").out == plain
+    assert ctxbudget("workflow-from", recorded, "-o", "").error == (
+        "--output: is empty; name a file, or - for stdout"
+    )
+    assert ctxbudget("workflow-from", recorded, "-o", "-", "--force").error == (
+        "--force: needs a file to replace; add -o FILE"
+    )
+
+
+def test_what_is_no_workflow_is_for_replay(
+    ctxbudget: Command, recorded: Path, tmp_path: Path
+) -> None:
+    lines, binary = tmp_path / "cart.jsonl", tmp_path / "cart.bin"
+    lines.write_bytes(gzip.decompress(recorded.read_bytes()))
+    binary.write_bytes(b"\x7fELF\x02\x00\x00\x00\xff\xfe")
+    for path, what in (
+        (recorded, "is a gzip file"),
+        (lines, "is a file of JSON lines"),
+        (binary, "is a binary file"),
+    ):
+        assert ctxbudget("simulate", path).error == (
+            f"{path}: {what}, not a workflow or policy; use `ctxbudget replay` for a recorded "
+            "session, or `ctxbudget workflow-from` to draft a workflow of it"
+        )
+
+
+def test_the_draft_says_what_it_is_not_for(ctxbudget: Command, recorded: Path) -> None:
+    head = ctxbudget("workflow-from", recorded).out.split("\nname: ")[0].replace("\n# ", " ")
+    assert "To choose a policy for this very session, use `ctxbudget replay`" in head
+    assert "a policy that cuts deep can come out quite differently" in head
+    assert "use `ctxbudget replay`" in " ".join(ctxbudget("workflow-from", "--help").out.split())
+
+
 def test_the_session_itself_is_never_replaced(ctxbudget: Command, recorded: Path) -> None:
     before, link = recorded.read_bytes(), recorded.parent / "link.yaml"
     link.symlink_to(recorded)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.output import console, print_json
@@ -65,10 +65,11 @@ def run(
             "a session's debt is that of all its calls; leave --since and --until out",
             location=("--debt",),
         )
-    bill = Bill(PriceBook(price_of), by=by, in_range=_range(since, until))
-    files = _read_all(bill, list(found_files(paths)), paths)
+    in_range = _range(since, until)
+    bill = Bill(PriceBook(price_of), by=by, in_range=in_range)
+    files = _read_all(bill, paths)
     bill.finish()
-    _tell(bill, files)
+    _tell(bill, files, is_whole=in_range is None)
     rows = _debt_rows(bill) if debt else None
     if as_machine:
         _print_json(bill, rows)
@@ -116,27 +117,40 @@ def _range(since: datetime | None, until: datetime | None) -> Callable[[float], 
     return lambda at_s: from_s <= at_s < end_s
 
 
-def _read_all(bill: Bill, names: Sequence[str], paths: Sequence[str]) -> list[RecordedFile]:
+class _Refused(NamedTuple):
+    """What is said of a file or folder that is left out; maybe with what to do instead."""
+
+    text: str
+    has_step: bool = False
+
+
+def _read_all(bill: Bill, paths: Sequence[str]) -> list[RecordedFile]:
     """Add all files to the bill; those that cannot be read are told, and left out."""
+    refused: list[_Refused] = []
+    names = list(found_files(paths, lambda folder: refused.append(_empty(folder))))
     files: list[RecordedFile] = []
-    refused: list[str] = []
     with _progress(names) as shown:
         for name in names:
             file = RecordedFile(file=name)
             try:
                 _read(bill, file, shown)
             except RefusedError as error:
-                refused.append(f"{name}: {error}")
+                refused.append(_Refused(f"{name}: {error}", bool(error.step)))
             except OSError as error:
-                refused.append(f"{name}: {(error.strerror or 'cannot be read').lower()}")
+                reason = (error.strerror or "cannot be read").lower()
+                refused.append(_Refused(f"{name}: {reason}"))
             else:
                 files.append(file)
             shown.done(name)
     if not files:
-        raise SourceError(_nothing_read(refused, paths))
+        raise SourceError(_nothing_read(refused))
     for one in refused:
-        note(f"{one}; left out")
+        note(f"{one.text}; left out")
     return files
+
+
+def _empty(folder: str) -> _Refused:
+    return _Refused(f"{folder}: there is no .jsonl, .json or .gz file in it")
 
 
 def _read(bill: Bill, file: RecordedFile, shown: Shown) -> None:
@@ -145,22 +159,20 @@ def _read(bill: Bill, file: RecordedFile, shown: Shown) -> None:
         bill.add(file, shown.rows(file.file, rows, stream))
 
 
-def _nothing_read(refused: Sequence[str], paths: Sequence[str]) -> str:
-    if not refused:
-        where = ", ".join(paths)
-        return f"{where}: there is no .jsonl, .json or .gz file in it; name a recorded session"
-    for one in refused[:-1]:
-        note(f"{one}; left out")
-    return f"{refused[-1]}; name files that hold {READ}"
+def _nothing_read(refused: Sequence[_Refused]) -> str:
+    *others, last = refused
+    for one in others:
+        note(f"{one.text}; left out")
+    return last.text if last.has_step else f"{last.text}; name files that hold {READ}"
 
 
-def _tell(bill: Bill, files: Sequence[RecordedFile]) -> None:
+def _tell(bill: Bill, files: Sequence[RecordedFile], *, is_whole: bool) -> None:
     from ctxbudget.report.bill_notes import bill_notes, file_notes
 
     for file in files:
-        for one in file_notes(file):
+        for one in file_notes(file, is_whole=is_whole):
             note(one)
-    for one in bill_notes(bill, files):
+    for one in bill_notes(bill, files if is_whole else ()):
         note(one)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -23,11 +24,13 @@ from ctxbudget.transcripts.exchange import Exchange
 from ctxbudget.transcripts.formats import exchanges as exchanges_of
 from ctxbudget.transcripts.session import recorded_session
 
+STDOUT: Final = "-"
+
 
 def run(
     *,
     session: str,
-    output: Path | None,
+    output: str | None,
     force: bool,
     agent: str | None,
     phases: str,
@@ -36,18 +39,18 @@ def run(
     """Read the session and write the draft.
 
     Raises:
-        ConfigError: the file to write is there already, or cannot be written.
+        ConfigError: the file to write is not named, is there already, or cannot be written.
         SourceError: the session cannot be read.
     """
-    if output is None:
-        if force:
-            raise ConfigError("needs a file to replace; add -o FILE", location=("--force",))
-    else:
-        _refuse_to_replace(output, session, force=force)
+    path = _path(output)
+    if path is not None:
+        _refuse_to_replace(path, session, force=force)
+    elif force:
+        raise ConfigError("needs a file to replace; add -o FILE", location=("--force",))
     draft = _draft(session, agent, Cut(phases))
-    if output is not None:
+    if path is not None:
         data = json.dumps(as_data(draft), indent=2, ensure_ascii=False) + "\n"
-        _write(output, data if as_machine else as_yaml(draft), force=force)
+        _write(path, data if as_machine else as_yaml(draft), force=force)
     elif as_machine:
         print_json(as_data(draft))
     else:
@@ -90,7 +93,8 @@ def _exchanges(file: RecordedFile, agent: str | None) -> list[Exchange]:
         reason = (error.strerror or "cannot be read").lower()
         raise SourceError(f"{file.file}: {reason}; check the path") from None
     except RefusedError as error:
-        raise SourceError(f"{file.file}: {error}; name a file that holds {READ}") from None
+        step = "" if error.step else f"; name a file that holds {READ}"
+        raise SourceError(f"{file.file}: {error}{step}") from None
     if not found and agent is not None:
         raise SourceError(
             f"{file.file}: records no call of a sub-agent {agent!r}; `ctxbudget audit {file.file}` "
@@ -107,6 +111,13 @@ def _tell(file: RecordedFile) -> None:
 
 
 # ---- the file that is written
+
+
+def _path(output: str | None) -> Path | None:
+    """Return the file to write; None for stdout."""
+    if output == "":
+        raise ConfigError("is empty; name a file, or - for stdout", location=("--output",))
+    return None if output in (None, STDOUT) else Path(output)
 
 
 def _refuse_to_replace(path: Path, session: str, *, force: bool) -> None:

@@ -22,6 +22,14 @@ Heard: TypeAlias = Callable[[Event], object]
 LARGE_BYTES = 8_000_000
 """From this size on, reading takes long enough for a progress bar."""
 
+HEAD_BYTES = 200
+"""So much of the first line is looked at; a journal's is shorter."""
+
+NO_JOURNAL = (
+    "is not a journal of ctxbudget; use `ctxbudget replay` or `ctxbudget audit` for a recorded "
+    "session, `ctxbudget simulate` for a workflow"
+)
+
 STEP_RECORDS = 500
 """Between two looks at the progress bar."""
 
@@ -58,11 +66,24 @@ def read_into(
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise JournalError(f"{reason}; check the path", path=str(path)) from None
+    except JournalError as error:
+        if error.line in (None, 1) and _is_something_else(path):
+            raise JournalError(NO_JOURNAL, path=str(path)) from None
+        raise
     if torn:
         _say_what_is_missing(path, torn[0])
     if start is None:
         raise JournalError("holds no run yet; wait for its first event", path=str(path))
     return start
+
+
+def _is_something_else(path: Path) -> bool:
+    """Return whether a file that can be read twice holds something, and surely no journal."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.readline(HEAD_BYTES)
+    return bool(head) and b'"journal"' not in head
 
 
 def _first(event: Event, path: Path) -> RunStarted:

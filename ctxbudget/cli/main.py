@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
+from typing import TextIO, cast
 
 import click
 
 from ctxbudget._version import __version__
-from ctxbudget.cli.output import complain
+from ctxbudget.cli.output import ClosedStdout, StdoutClosedError, complain
 from ctxbudget.core.errors import CtxBudgetError
 
 COMMANDS = {
@@ -82,12 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _prepare() -> None:
-    """Let users name modules in the current folder, and print to any terminal."""
+    """Let users name modules in the current folder, and print to any terminal, or to none."""
     if "" not in sys.path:
         # As `python -m` does, but last, so that no file there stands in for a library.
         sys.path.append("")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    # Python has None in place of what was closed before it began.
+    if sys.stdout is None:
+        sys.stdout = cast("TextIO", ClosedStdout())
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -105,6 +113,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except SystemExit:  # how click and rich end when the reader of our output goes, as `head` does
         return READER_GONE
+    except StdoutClosedError:  # whoever closed it wants to hear nothing
+        return USER_ERROR
     except OSError as error:
         complain(f"{error.strerror or error}; free some space or choose another place".lower())
         return USER_ERROR

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from io import TextIOBase
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -16,8 +18,40 @@ if TYPE_CHECKING:
 PIPED_COLUMNS = 120
 """Width of tables that go into a file or a pipe, unless COLUMNS says otherwise."""
 
+LEAST_COLUMNS = 40
+"""Tables are not made narrower, so that no number is cut: a smaller terminal wraps their lines."""
+
+_PLAIN_COLUMNS = 80
+"""Width of a terminal that does not tell its own."""
+
+_COUNT = re.compile(r"[0-9]{1,6}")
 _BREAKS = re.compile(r"\s*[\r\n]\s*")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class StdoutClosedError(OSError):
+    """Something was to be printed, but the command was started without a stdout."""
+
+
+class ClosedStdout(TextIOBase):
+    """Stands for the stdout of a command that was started without one, as by `>&-`.
+
+    A command that prints nothing, or writes to a file, does its work as always.
+    """
+
+    encoding = "utf-8"
+
+    def writable(self) -> bool:
+        """Return True: only writing itself finds out."""
+        return True
+
+    def write(self, text: str) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            StdoutClosedError: always.
+        """
+        raise StdoutClosedError(errno.EBADF, "stdout is closed")
 
 
 def complain(message: str) -> None:
@@ -41,12 +75,24 @@ def console() -> Console:
     """Return a console: colours on a terminal unless NO_COLOR is set, plain when piped."""
     from rich.console import Console
 
-    is_wide = not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdecimal()
     return Console(
-        width=PIPED_COLUMNS if is_wide else None,
+        width=max(LEAST_COLUMNS, _columns()),
         highlight=False,
         soft_wrap=False,
         emoji=False,  # a phase may be called `:fire:`
         # rich's own NO_COLOR leaves bold and dim, which are escape codes too
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+
+
+def _columns() -> int:
+    """Return what COLUMNS says if it is a number above 0, or else the terminal's width."""
+    told = os.environ.get("COLUMNS", "")
+    if _COUNT.fullmatch(told) and int(told):
+        return int(told)
+    if not sys.stdout.isatty():
+        return PIPED_COLUMNS
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _PLAIN_COLUMNS
+    except OSError:
+        return _PLAIN_COLUMNS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,9 +12,8 @@ import click
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write to FILE instead of stdout.",
+    help="Write to FILE instead of stdout (-).",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--agent", metavar="ID", help="A sub-agent that the file records, instead.")
@@ -33,6 +31,8 @@ def command(**options: Any) -> None:
     SESSION is a file of a coding agent (those that `ctxbudget audit` reads), or - for one on
     stdin. The draft has the session's calls, and sizes under which a simulation with policy `none`
     sends about what was sent. No text of the session gets into it.
+
+    To choose a policy for that very session, use `ctxbudget replay`: a draft knows mean sizes only.
 
     \b
     Examples:

@@ -26,6 +26,11 @@ MAX_NODES = 2_000_000
 MAX_DIGITS = 30
 """Longer than any sensible number, shorter than what Python refuses to print."""
 
+_GZIP = b"\x1f\x8b"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_HEAD_BYTES = 1_000
+_JSON_LINES = re.compile(rb"\s*\{[^\n]*\}[ \r]*\n\s*\{")
+
 Location: TypeAlias = tuple[str | int, ...]
 
 _BaseLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -197,6 +202,10 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{reason}; {step}", path=str(path)) from None
     except ValueError:
         raise ConfigError("is not a path; check it", path=repr(str(path))) from None
+    if content.startswith(_GZIP):
+        raise _recorded("is a gzip file", path)
+    if _JSON_LINES.match(content):
+        raise _recorded("is a file of JSON lines", path)
     if len(content) > MAX_BYTES:
         raise ConfigError(
             f"is larger than {MAX_BYTES / 1e6:.0f} MB, the most for a file of this kind; "
@@ -206,11 +215,22 @@ def _read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in content[:_HEAD_BYTES] and not content.startswith(_UTF_16):
+            raise _recorded("is a binary file", path) from None
         raise ConfigError(
             f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8",
             path=str(path),
             line=content.count(b"\n", 0, error.start) + 1,
         ) from None
+
+
+def _recorded(what: str, path: Path) -> ConfigError:
+    """Return the error for what nobody wrote by hand: most likely, an agent recorded it."""
+    return ConfigError(
+        f"{what}, not a workflow or policy; use `ctxbudget replay` for a recorded session, or "
+        "`ctxbudget workflow-from` to draft a workflow of it",
+        path=str(path),
+    )
 
 
 _SURROGATES = re.compile(

@@ -13,6 +13,12 @@ from ctxbudget.drafting.draft import Draft, DraftPhase
 WIDTH: Final = 99
 """Of the comments at the top."""
 
+NOT_THIS_RUN: Final = (
+    "To choose a policy for this very session, use `ctxbudget replay`: it has each item as it came. "
+    "Here, phases have mean sizes, and a policy that cuts deep can come out quite differently."
+)
+"""What a draft is not for."""
+
 MOST_READS: Final = 6
 """So many reads are listed one by one; more are added up."""
 
@@ -53,7 +59,7 @@ def as_yaml(draft: Draft) -> str:
 
 
 def _lines(draft: Draft) -> Iterator[str]:
-    for note in draft.notes:
+    for note in (*draft.notes, NOT_THIS_RUN):
         yield from wrap(
             note,
             WIDTH,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -15,11 +16,19 @@ SUFFIXES: Final = (".jsonl", ".json", ".gz")
 """Of the files that are looked for in a folder; a file that is named itself may have any."""
 
 
-def found_files(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the files that the paths name or hold, each once, folders in sorted order."""
+def found_files(
+    paths: Iterable[str], on_empty: Callable[[str], object] = lambda folder: None
+) -> Iterator[str]:
+    """Yield the files that the paths name or hold, each once, folders in sorted order.
+
+    A folder without any is told to `on_empty`.
+    """
     seen: set[str] = set()
     for path in paths:
-        for name in _in_folder(path) if os.path.isdir(path) else (path,):
+        names = list(_in_folder(path)) if os.path.isdir(path) else [path]
+        if not names:
+            on_empty(path)
+        for name in names:
             true_name = name if name == STDIN else os.path.realpath(name)
             if true_name not in seen:
                 seen.add(true_name)
@@ -43,6 +52,8 @@ def opened(name: str) -> Iterator[BufferedReader]:
         OSError: it cannot be opened.
     """
     if name == STDIN:
+        if sys.stdin is None:  # closed before the program began, as by `<&-`
+            raise OSError(errno.EBADF, "stdin is closed")
         yield cast("BufferedReader", sys.stdin.buffer)
         return
     with Path(name).open("rb") as stream:

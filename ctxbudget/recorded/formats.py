@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -9,23 +10,36 @@ from typing import IO, Any, Final
 
 from ctxbudget.core.errors import SourceError
 from ctxbudget.recorded import claude_code, codex, message_list, mini_swe, own_journal, pi
-from ctxbudget.recorded.lines import Line, parsed_lines, raw_lines, rest_of, value_of
+from ctxbudget.recorded.lines import BROKEN, Line, parsed_lines, raw_lines, rest_of, value_of
 from ctxbudget.recorded.usage import RecordedFile, UsageRow, mapping
 
 HEAD_LINES: Final = 50
 """So many lines are looked at for one that tells the format."""
 
 READ: Final = (
-    "Claude Code sessions, Codex rollouts, mini-swe-agent trajectories, Pi sessions, lists of "
-    "messages with usage, and journals of ctxbudget"
+    "Claude Code sessions, Codex rollouts or another format that `ctxbudget audit --help` lists"
 )
+"""What files may hold, for errors that name the next step."""
 
+_PHASES: Final = re.compile(rb"^phases[ \t]*:", re.MULTILINE)
+"""What every workflow in YAML has at its left edge."""
+
+_HEAD_BYTES: Final = 1_000_000
+"""So much of a file that is no JSON is looked at for that."""
 
 _OPENING: Final = (b"{", b"[")
 
 
 class RefusedError(SourceError):
-    """A file is no recorded session, or is one that does not tell what its calls used."""
+    """A file is no recorded session, or is one that does not tell what its calls used.
+
+    Attributes:
+        step: what to do, where that is not to name another file.
+    """
+
+    def __init__(self, reason: str, *, step: str = "") -> None:
+        self.step = step
+        super().__init__(f"{reason}; {step}" if step else reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +128,29 @@ def _document(
     is_lines = bool(found) and len(filled) > 1 and _parses(filled[0])
     if not filled:
         raise RefusedError(file.broken_off or "is empty")
-    if is_lines or filled[0].lstrip()[:1] not in (b"{", b"["):
-        raise RefusedError(_known_but_not_read(found[0] if found else None))
+    if is_lines:
+        raise _refused(found[0])
+    if filled[0].lstrip()[:1] not in (b"{", b"["):
+        is_workflow = not found and _PHASES.search(b"".join((*head, _more(stream))))
+        raise _is_a_workflow() if is_workflow else _refused(found[0] if found else None)
     try:
         value = value_of(b"".join((*head, rest_of(stream, file))))
     except ValueError:
-        raise RefusedError(file.broken_off or _known_but_not_read(None)) from None
+        error = RefusedError(file.broken_off) if file.broken_off else _refused(None)
+        raise error from None
     for one in DOCUMENT_FORMATS:
         if one.is_document(value):
             file.source = one.source
             return Recognized(one, value)
-    raise RefusedError(_known_but_not_read(value))
+    raise _refused(value)
+
+
+def _more(stream: IO[bytes]) -> bytes:
+    """Return a little of what is left of a stream; nothing where it cannot be read."""
+    try:
+        return stream.read(_HEAD_BYTES)
+    except BROKEN:
+        return b""
 
 
 def _parses(raw: bytes) -> bool:
@@ -135,15 +161,21 @@ def _parses(raw: bytes) -> bool:
     return True
 
 
-def _known_but_not_read(value: object) -> str:
-    """Return what is said of a file that is refused, by its name where it has one."""
+def _refused(value: object) -> RefusedError:
+    """Return the error for a file that is not read, by its name where it has one."""
     kind = mapping(value).get("type")
     if isinstance(kind, str) and kind.startswith("session.") and "data" in mapping(value):
-        return "is a log of the Copilot CLI, which does not tell what each call used"
+        return RefusedError("is a log of the Copilot CLI, which does not tell what each call used")
     if "trajectory" in mapping(value) and "history" in mapping(value):
-        return "is a SWE-agent trajectory, which tells totals but not what each call used"
+        return RefusedError(
+            "is a SWE-agent trajectory, which tells totals but not what each call used"
+        )
     if message_list.messages_of(value):
-        return "is a list of messages without usage"
+        return RefusedError("is a list of messages without usage")
     if "phases" in mapping(value):
-        return "is a workflow, not a recorded session; use `ctxbudget simulate`"
-    return "is of no format that is known"
+        return _is_a_workflow()
+    return RefusedError("is of no format that is known")
+
+
+def _is_a_workflow() -> RefusedError:
+    return RefusedError("is a workflow, not a recorded session", step="use `ctxbudget simulate`")

@@ -18,7 +18,7 @@ Line: TypeAlias = tuple[int, dict[str, Any]]
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
-_BROKEN = (EOFError, zlib.error, OSError)
+BROKEN = (EOFError, zlib.error, OSError)
 """What gzip raises on a file that is cut off or damaged."""
 
 
@@ -36,15 +36,16 @@ def raw_lines(stream: IO[bytes], file: RecordedFile) -> Iterator[bytes]:
         for raw in stream:
             number += 1
             yield raw
-    except _BROKEN as error:
-        file.broken_off = f"cannot be read beyond line {number:,}: {_reason(error)}"
+    except BROKEN as error:
+        where = f"cannot be read beyond line {number:,}" if number else "no line can be read"
+        file.broken_off = f"{where}: {_reason(error)}"
 
 
 def rest_of(stream: IO[bytes], file: RecordedFile) -> bytes:
     """Return what is left of a stream; nothing if it breaks off, which is kept in `file`."""
     try:
         return stream.read()
-    except _BROKEN as error:
+    except BROKEN as error:
         file.broken_off = f"cannot be read to its end: {_reason(error)}"
         return b""
 

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from ctxbudget.recorded.bill import UNKNOWN, Bill
+from ctxbudget.recorded.formats import DOCUMENT_FORMATS
 from ctxbudget.recorded.usage import DAMAGED_KEPT, RecordedFile
 
+_DOCUMENTS: Final = frozenset(one.source for one in DOCUMENT_FORMATS)
+"""Formats whose places are messages, not lines."""
 
-def file_notes(file: RecordedFile) -> Iterator[str]:
-    """Yield what is to be told of one file once it was read."""
+
+def file_notes(file: RecordedFile, *, is_whole: bool = True) -> Iterator[str]:
+    """Yield what is to be told of one file once it was read.
+
+    Unless all of it was asked for, what it counts over all its calls is left out: nobody knows how
+    much of that falls into the range.
+    """
     if file.damaged_lines:
         numbers = ", ".join(f"{number:,}" for number in file.damaged)
         more = file.damaged_lines - DAMAGED_KEPT
         rest = f" and {more:,} more" if more > 0 else ""
-        what = "damaged line" if file.damaged_lines == 1 else "damaged lines"
+        place = "message" if file.source in _DOCUMENTS else "line"
+        what = f"damaged {place}{'' if file.damaged_lines == 1 else 's'}"
         yield f"{file.file}: {what} left out: {numbers}{rest}"
     if file.broken_off is not None:
         yield f"{file.file}: {file.broken_off}"
     if file.skipped:
         types = ", ".join(f"{kind} {lines:,}" for kind, lines in sorted(file.skipped.items()))
         yield f"{file.file}: lines of types that are not known, skipped: {types}"
+    if is_whole:
+        yield from _not_in_the_bill(file)
+
+
+def _not_in_the_bill(file: RecordedFile) -> Iterator[str]:
     if file.silent_calls:
         yield (
             f"{file.file}: of {_count(file.silent_calls, 'call')} no provider told what was used, so "
@@ -34,7 +49,7 @@ def file_notes(file: RecordedFile) -> Iterator[str]:
 
 
 def bill_notes(bill: Bill, files: Iterable[RecordedFile]) -> Iterator[str]:
-    """Yield what is to be told of a finished bill."""
+    """Yield what is to be told of a finished bill; `files` are those that count as a whole."""
     for model in bill.prices.unknown:
         yield (
             f"no price is known for model {model or UNKNOWN}; its calls are counted, their cost "

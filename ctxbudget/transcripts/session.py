@@ -65,7 +65,8 @@ def read_session(
     except AdapterError as error:  # a number too large for JSON, for one
         raise SourceError(f"{file.file}: {error}") from None
     except RefusedError as error:
-        raise SourceError(f"{file.file}: {error}; name a file that holds {READ}") from None
+        step = "" if error.step else f"; name a file that holds {READ}"
+        raise SourceError(f"{file.file}: {error}{step}") from None
 
 
 def recorded_session(
