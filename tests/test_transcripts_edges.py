@@ -10,12 +10,14 @@ from claude_lines import (
     NO_PARENT,
     attached,
     called,
+    compacted,
     ids,
     linked,
     micro_compacted,
     read,
     result,
     said,
+    summary,
     text,
     wrote,
 )
@@ -137,3 +139,22 @@ def test_what_comes_with_a_microcompaction_does_not_stand_in() -> None:
         ]
     )
     assert found[1].stand_ins == ()
+
+
+def test_what_a_microcompaction_took_is_not_taken_again() -> None:
+    found = read(
+        [
+            said(),
+            wrote("m1", called("t1")),
+            result("t1"),
+            wrote("m2", text()),
+            micro_compacted("t1"),
+            said("b"),
+            wrote("m3", text()),
+            compacted(),
+            summary(),
+            wrote("m4", text()),
+        ]
+    )
+    gone = [name for one in found for name in one.compacted]
+    assert sorted(gone) == ["L1", "L2", "L3", "L4", "L6", "L7"]

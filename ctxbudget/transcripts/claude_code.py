@@ -120,6 +120,8 @@ class _Reader:
         self._place: dict[str, int] = {}
         """Of each line, by its uuid."""
         self._tools: dict[str, _Tool] = {}
+        self._gone: set[str] = set()
+        """The parts that have left."""
         self._read: set[str] = set()
         """The uuids of all lines; a resumed session may write its earlier lines again."""
 
@@ -278,7 +280,9 @@ class _Reader:
 
     def _leave(self, parts: Iterable[str], into: list[str]) -> None:
         """Take parts out; those that no call has carried yet just do not come."""
-        pending, gone = self._pending, list(parts)
+        pending = self._pending
+        gone = [one for one in parts if one not in self._gone]
+        self._gone.update(gone)
         unsent = {part.id for part in pending.came}.intersection(gone)
         if unsent:
             pending.came = [part for part in pending.came if part.id not in unsent]
