@@ -188,7 +188,7 @@ def test_delimiters_are_cleaned_off_the_answer(
         (Reply(content=[{"type": "text", "text": " \n"}]), "an empty summary"),
         (Reply(content=[{"type": "thinking", "thinking": "Hm"}]), "an empty summary"),
         (OVERLOADED, "could not write a summary: status 529"),
-        (Failure(status=401, type="authentication_error", message="bad key"), "bad key. Check the"),
+        (Failure(status=401, type="authentication_error", message="bad key"), "Check the API key."),
     ],
 )
 def test_an_answer_that_is_no_summary(
