@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -66,3 +68,22 @@ def written(folder: Path, text: str, name: str = "flow.yaml") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def on_terminal(*arguments: object) -> tuple[str, bytes]:
+    """Return what the command shows on stderr if that is a terminal, and what it prints."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "ctxbudget", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while part := os.read(ours, 100_000):
+            shown += part
+    os.close(ours)
+    return shown.decode(), done.stdout

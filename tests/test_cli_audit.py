@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ROOT, Command, in_subprocess
+from commands import ROOT, Command, in_subprocess, on_terminal
 from recorded_lines import (
     as_bytes,
     claude,
@@ -384,24 +382,11 @@ def test_stdin_is_read_packed_or_not(tmp_path: Path, is_packed: bool) -> None:
 
 
 def test_a_terminal_shows_how_far_reading_is(sessions: Path) -> None:
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-m", "ctxbudget", "audit", str(sessions)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        check=True,
-    )
-    os.close(theirs)
-    shown = ""
-    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
-        while part := os.read(ours, 100_000):
-            shown += part.decode()
-    os.close(ours)
+    shown, printed = on_terminal("audit", sessions)
     assert "reading" in shown
     assert "100%" in shown
     assert "\x1b[3" not in shown
-    assert b"s-1.jsonl.gz" in done.stdout
+    assert b"s-1.jsonl.gz" in printed
 
 
 def test_the_help_has_examples(tmp_path: Path) -> None:

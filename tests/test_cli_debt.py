@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ROOT, Command, in_subprocess
+from commands import ROOT, Command, in_subprocess, on_terminal
 from recorded_lines import as_bytes, claude_usage
 from rich.console import Console
 
@@ -348,18 +346,5 @@ def test_a_range_does_not_go_with_debt(ctxbudget: Command, sessions: Path, optio
 
 
 def test_a_terminal_shows_how_far_replaying_is(sessions: Path) -> None:
-    ours, theirs = pty.openpty()
-    subprocess.run(
-        [sys.executable, "-m", "ctxbudget", "audit", str(sessions), "--debt"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        check=True,
-    )
-    os.close(theirs)
-    shown = ""
-    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
-        while part := os.read(ours, 100_000):
-            shown += part.decode()
-    os.close(ours)
+    shown, _ = on_terminal("audit", sessions, "--debt")
     assert "replaying" in shown

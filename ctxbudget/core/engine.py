@@ -53,7 +53,7 @@ from ctxbudget.core.policy import Policy
 from ctxbudget.core.returning import Return, bring_back, return_of_item, return_of_plan
 from ctxbudget.core.run_state import RunState, open_run
 from ctxbudget.core.thread import Thread
-from ctxbudget.core.types import LONG_TTL_S, MAIN, Do, Item, Kind, Layer, Level, Trigger
+from ctxbudget.core.types import LONG_TTL_S, MAIN, Item, Kind, Layer, Level, Trigger
 from ctxbudget.core.watch import Filter
 
 HANDED_DOWN = Filter(layers=(Layer.TRANSIENT, Layer.METADATA), kinds=(Kind.ARTIFACT, Kind.SUMMARY))
@@ -195,17 +195,7 @@ class Engine:
         names = tuple(one for one in state.shelf.leaving(MAIN, fact.phase) if one in here)
         if not names:
             return
-        number, removed = state.main.drop(names, state.numbers)
-        yield Pruned(
-            at=fact.at,
-            rule="injected",
-            reason="the phase that needed it is over",
-            do=Do.DROP,
-            items=names,
-            removed_tokens=removed,
-            occupancy_tokens=here.tokens,
-            plan=number,
-        )
+        yield self._drop(state.main, names, "injected", "the phase that needed it is over", fact.at)
 
     def _close_account(self, fact: PhaseFinished) -> Steps:
         """Settle what a phase kept against its grant."""
@@ -322,20 +312,10 @@ class Engine:
     def _withdrawn(self, fact: Withdrawn) -> Steps:
         thread = self.state.known_thread(fact.thread, fact.at)
         thread.withdraw(tuple(name for name in dict.fromkeys(fact.items) if name in thread.store))
-        orphans = thread.take_orphans(fact.items)
+        orphans = thread.withdraw_from_stand_ins(fact.items)
         if orphans:
-            number, removed = thread.drop(orphans, self.state.numbers)
-            yield Pruned(
-                at=fact.at,
-                rule="withdrawn",
-                reason="the host took back all that it stood for",
-                do=Do.DROP,
-                items=orphans,
-                removed_tokens=removed,
-                occupancy_tokens=thread.store.tokens,
-                plan=number,
-                thread=thread.name,
-            )
+            reason = "the host took back all that it stood for"
+            yield self._drop(thread, orphans, "withdrawn", reason, fact.at)
         yield from self._deciding.judge(thread, fact.at)
 
     def _registered(self, fact: Registered) -> Steps:
@@ -421,18 +401,13 @@ class Engine:
         if not bound:
             return
         names = tuple(entry.item.id for entry in bound)
-        number, removed = thread.drop(names, self.state.numbers)
-        yield Pruned(
-            at=at,
-            rule="thinking",
-            reason="what it was bound to has changed, so the provider would refuse it",
-            do=Do.DROP,
-            items=names,
-            removed_tokens=removed,
-            occupancy_tokens=thread.store.tokens,
-            plan=number,
-            thread=thread.name,
-        )
+        reason = "what it was bound to has changed, so the provider would refuse it"
+        yield self._drop(thread, names, "thinking", reason, at)
+
+    def _drop(
+        self, thread: Thread, items: tuple[str, ...], rule: str, reason: str, at: float
+    ) -> Pruned:
+        return thread.drop(items, self.state.numbers, rule=rule, reason=reason, at=at)
 
     def _call_answered(self, fact: CallAnswered) -> Steps:
         state = self.state

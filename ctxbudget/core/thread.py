@@ -24,6 +24,7 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.gauge import Gauge
 from ctxbudget.core.growth import Growth
+from ctxbudget.core.stand_ins import StandIns
 from ctxbudget.core.store import Store
 from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
@@ -93,9 +94,7 @@ class Thread:
     """What summaries used that has not been paid yet."""
     compaction_plan: int = 0
     """The last plan that was counted as a compaction."""
-    _stands_for: dict[str, set[str]] = field(default_factory=dict)
-    """Of each stand-in for several items: those of them that the host has not taken back."""
-    _stand_in_of: dict[str, str] = field(default_factory=dict)
+    _stand_ins: StandIns = field(default_factory=StandIns)
     _compacted_calls: list[int] = field(default_factory=list)
     _known: dict[tuple[Do, tuple[str, ...], int | None], Shortened] = field(default_factory=dict)
 
@@ -204,36 +203,30 @@ class Thread:
         if self.goal in items:
             self.goal = None
 
-    def take_orphans(self, withdrawn: Iterable[str]) -> tuple[str, ...]:
-        """Return the stand-ins in the prompt of which all that they stood for was taken back."""
-        orphans: dict[str, None] = {}
-        for name in withdrawn:
-            stand_in = self._stand_in_of.pop(name, None)
-            left = self._stands_for.get(stand_in or "")
-            if stand_in is None or left is None:
-                continue
-            left.discard(name)
-            if not left:
-                del self._stands_for[stand_in]
-                if stand_in in self.store:
-                    orphans[stand_in] = None
-        return tuple(orphans)
+    def withdraw_from_stand_ins(self, items: Iterable[str]) -> tuple[str, ...]:
+        """Note what the host took back; return the stand-ins in the prompt left without items."""
+        return tuple(name for name in self._stand_ins.orphans(items) if name in self.store)
 
-    def _note_stand_in(self, stand_in: str, items: Iterable[str]) -> None:
-        stood_for: set[str] = set()
-        for name in items:
-            stood_for |= self._stands_for.pop(name, {name})
-        self._stands_for[stand_in] = stood_for
-        self._stand_in_of.update(dict.fromkeys(stood_for, stand_in))
+    def drop(
+        self, items: tuple[str, ...], numbers: Numbers, *, rule: str, reason: str, at: float
+    ) -> Pruned:
+        """Take items out for a reason that is no policy's; return what to tell.
 
-    def drop(self, items: tuple[str, ...], numbers: Numbers) -> tuple[int, int]:
-        """Take items out for a reason that is no policy's; return the plan's number and the tokens.
-
-        The caller tells it. It is not there to be undone, but items can be restored.
+        It is not there to be undone, but items can be restored.
         """
         removed = sum(self.store[name].tokens for name in items)
         self.withdraw(items)
-        return next(numbers.plans), removed
+        return Pruned(
+            at=at,
+            rule=rule,
+            reason=reason,
+            do=Do.DROP,
+            items=items,
+            removed_tokens=removed,
+            occupancy_tokens=self.store.tokens,
+            plan=next(numbers.plans),
+            thread=self.name,
+        )
 
     def _swap(self, items: tuple[str, ...], stand_in: Item | None, number: int) -> None:
         entries = tuple(self.store.entry(name) for name in items)
@@ -243,7 +236,7 @@ class Thread:
         if stand_in is not None:
             self.gauge.came(stand_in)
             if stand_in.id not in items:
-                self._note_stand_in(stand_in.id, items)
+                self._stand_ins.came(stand_in.id, items)
         left = None if stand_in is None else (stand_in.id, stand_in.version)
         self.plans.setdefault(number, []).append(Done(entries=entries, stand_in=left))
 
