@@ -500,6 +500,8 @@ def test_a_trajectory_of_mini_swe(ctxbudget: Command, tmp_path: Path) -> None:
         (("--reserve", "2M"), ("reserve", "2,000,000")),
         (("--window", "24k", "--budget", "25k"), ("--budget", "25,000", "24,000")),
         (("--window", "900"), ("--window", "20,000 tokens")),
+        (("--reserve", "9000k"), ("--reserve: ", "name a smaller reserve")),
+        (("--prompts", ""), ("--prompts: expected a folder, found nothing",)),
         (("--policy", "maskin"), ("masking",)),
         (("--policy", "masking:keep=x"), ("keep",)),
         (("--agent", "x"), ("holds no call",)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -37,7 +36,7 @@ import click
 )
 @click.option(
     "--prompts",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
     metavar="DIR",
     help="Write each policy's prompts to DIR/POLICY.jsonl, and all texts to DIR/items.jsonl.",
 )

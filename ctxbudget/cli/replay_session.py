@@ -55,7 +55,7 @@ def run(
     price: str | None,
     ignore_compactions: bool,
     misses: bool,
-    prompts: Path | None,
+    prompts: str | None,
     as_machine: bool,
 ) -> None:
     """Replay and print."""
@@ -70,6 +70,8 @@ def run(
         price=None if price is None else _price(price),
         ignores_compactions=ignore_compactions,
     )
+    if prompts == "":
+        raise ConfigError("expected a folder, found nothing", location=("--prompts",))
     recorded, read = _read(session, agent)
     _check_scale(recorded, settings)
     chosen = _chosen(recorded, policies)
@@ -205,12 +207,12 @@ def _progress(chosen: Sequence[LoadedPolicy]) -> Iterator[Iterable[LoadedPolicy]
 
 
 @contextmanager
-def _files(folder: Path | None, recorded: RecordedRun) -> Iterator[PromptFiles | None]:
+def _files(folder: str | None, recorded: RecordedRun) -> Iterator[PromptFiles | None]:
     if folder is None:
         yield None
         return
     try:
-        with prompt_files(folder, recorded) as files:
+        with prompt_files(Path(folder), recorded) as files:
             yield files
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
@@ -224,10 +226,11 @@ def _check_scale(recorded: RecordedRun, settings: Settings) -> None:
     scale = settings.scale(recorded.start.scale)
     limit = scale.hard_limit_tokens
     if limit < 1:
+        is_reserve = settings.reserve_tokens is not None and settings.window_tokens is None
         raise ConfigError(
             f"{scale.window_tokens:,} tokens leave nothing beside the reserve of "
-            f"{scale.reserve_tokens:,}; name a larger window",
-            location=("--window",),
+            f"{scale.reserve_tokens:,}; name a {'smaller reserve' if is_reserve else 'larger window'}",
+            location=("--reserve" if is_reserve else "--window",),
         )
     if settings.budget_tokens is not None and settings.budget_tokens > limit:
         raise ConfigError(
