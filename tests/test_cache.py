@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxbudget.core.cache import CacheState, pays_off
+from ctxbudget.core.cache import CacheState, is_loss, pays_off
 from ctxbudget.core.store import Sent
 from ctxbudget.core.types import Cache
 
@@ -128,6 +128,57 @@ def test_what_others_keep_in_the_cache_is_read_when_our_own_is_cold(
     assert call(state, 6_000)[0] == 2_000
     state.found(found)
     assert call(state, 6_000, same=same, at=at)[0] == read
+
+
+ANSWERS: dict[str, tuple[list[tuple[int, int, float, int | None]], int]] = {
+    # calls as (tokens, those the same at the front, time, tokens the provider says it has read)
+    "a first call": ([(5_000, 0, 0, 0)], 0),
+    "all of it": ([(5_000, 0, 0, 0), (6_000, 5_000, 9, 5_000)], 0),
+    "more than all": ([(5_000, 0, 0, 0), (6_000, 5_000, 9, 6_000)], 0),
+    "half of it": ([(5_000, 0, 0, 0), (6_000, 5_000, 9, 2_500)], 0),
+    "less than half": ([(5_000, 0, 0, 0), (6_000, 5_000, 9, 2_499)], 1),
+    "half of the prefix that is left": ([(5_000, 0, 0, 0), (6_000, 2_000, 9, 1_000)], 0),
+    "too late to expect anything": ([(5_000, 0, 0, 0), (6_000, 5_000, 301, 0)], 0),
+    "too short to expect anything": ([(900, 0, 0, 0), (6_000, 900, 9, 0)], 0),
+    "nobody said": ([(5_000, 0, 0, None), (6_000, 5_000, 9, None)], 0),
+    "twice": ([(5_000, 0, 0, 1), (5_000, 5_000, 9, 0), (5_000, 5_000, 18, 0)], 2),
+    "who never says a read has no losses": ([(5_000, 0, 0, 0), (5_000, 5_000, 9, 0)], 0),
+    "once, then found again": ([(5_000, 0, 0, 1), (5_000, 5_000, 9, 0), (5_000, 5_000, 18, 5_000)], 1),
+    "after a cold call": ([(5_000, 0, 0, 0), (5_000, 5_000, 400, 0), (5_000, 5_000, 409, 9)], 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("calls", "losses"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_that_read_less_than_half_of_what_it_should_is_a_loss(
+    calls: list[tuple[int, int, float, int | None]], losses: int
+) -> None:
+    state = CacheState()
+    for tokens, same, at, read in calls:
+        call(state, tokens, same, at=at)
+        if read is not None:
+            state.answered(read)
+    assert state.losses == losses
+
+
+def test_a_loss_that_was_told_is_not_counted_again_by_the_answer() -> None:
+    state = CacheState()
+    call(state, 9_000)
+    state.answered(0)
+    state.lost(2_000)
+    assert state.losses == 1
+    assert call(state, 9_000, same=9_000, at=10)[0] == 2_000
+    state.answered(2_000)
+    assert state.losses == 1
+    state.found(9_000)
+    assert state.losses == 1
+
+
+@pytest.mark.parametrize(
+    ("should", "did", "expected"),
+    [(0, 0, False), (1, 0, True), (1, 1, False), (10, 4, True), (10, 5, False), (9, 4, True)],
+)
+def test_a_loss_is_less_than_half_of_something(should: int, did: int, expected: bool) -> None:
+    assert is_loss(should, did) is expected
 
 
 def test_a_prefix_is_read_in_whole_blocks_which_is_no_rewrite() -> None:

@@ -8,8 +8,10 @@ import pytest
 from claude_lines import Json, at_s, compacted, linked, said, summary, text, turns, wrote
 from recorded_lines import claude_usage
 
-from ctxbudget.config.policy_file import load_policy
+from ctxbudget.config.policy_file import LoadedPolicy, load_policy
 from ctxbudget.core.events import CacheFound, CacheLost, CallStarted, Fact
+from ctxbudget.core.policy import Moment
+from ctxbudget.core.types import Plan, Trigger
 from ctxbudget.prices import price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
@@ -160,6 +162,22 @@ def test_a_replay_loses_what_was_lost_unless_told_not_to() -> None:
     assert kept.cost_usd == run.cost_usd - 15_500 * Decimal("5.75") / 1_000_000
     cache = kept.metrics.run.cache
     assert (cache.cache_read_tokens, cache.cache_write_tokens) == (40_150, 20_300)
+
+
+def test_a_policy_hears_how_often_the_cache_was_lost() -> None:
+    heard: list[int] = []
+
+    def policy(moment: Moment) -> list[Plan]:
+        if moment.trigger is Trigger.BEFORE_CALL:
+            heard.append(moment.cache_losses)
+        return []
+
+    loaded = LoadedPolicy(name="listens", policy=policy, as_data={}, label="listens")
+    run = run_of(turns(*LOSING, claude_usage(0, w5m=20_450), seconds=[0, 60, 120, 180]))
+    assert surprises(run) == [*lost(4_500, 60), *lost(0, 180)]
+    what_if(run, loaded)
+    what_if(run, loaded, Settings(ignores_cache_losses=True))
+    assert heard == [0, 1, 1, 2] + [0] * 4
 
 
 def test_a_replay_finds_what_others_left() -> None:

@@ -10,9 +10,27 @@ from typing import Any
 import pytest
 
 from ctxbudget import AsyncRun, Event, Prompt, Pruned, Review, Run, Summary, SummaryRequest
-from ctxbudget.core.events import Shortened, SpendingTold, Vetoed
-from ctxbudget.core.types import Form, Item, Kind
+from ctxbudget.core.engine import Engine
+from ctxbudget.core.events import (
+    ItemAdded,
+    Phase,
+    RunStarted,
+    Shorten,
+    Shortened,
+    SpendingTold,
+    Vetoed,
+)
+from ctxbudget.core.store import Store
+from ctxbudget.core.types import Do, Form, Item, Kind, Scale
+from ctxbudget.digest import DIGEST_TOKENS
 from ctxbudget.journal import read_journal
+from ctxbudget.live.held import Held
+from ctxbudget.live.pieces import text_to_shorten
+from ctxbudget.live.shortening import Shortener
+from ctxbudget.live.sizing import sizer_for
+from ctxbudget.live.texts import Texts
+from ctxbudget.recall import Library
+from ctxbudget.session import Session
 
 OPUS = "claude-opus-5-5"
 SECRET = "sk-ant-api03-" + "a1B2c3D4" * 5
@@ -340,6 +358,118 @@ def test_what_was_summarized_can_be_restored_and_summarized_again() -> None:
     prompt = turns(run, 3, start=4)
     assert prompt.problems() == []
     assert summary.id == "~summary1"
+
+
+# ---- without what later items hold
+
+
+LINE = "a line that is long enough to be a quote of file{}.py"
+
+
+def shortener(held: bool = True) -> tuple[Shortener, Session, Store]:
+    """Return what shortens, the run that it belongs to, and its main thread's store."""
+    engine = Engine(lambda moment: ())
+    texts = Texts(is_written=False)
+
+    def store_of(thread: str) -> Store:
+        return engine.state.threads[thread].store
+
+    def words_of(thread: str, item: Item) -> str:
+        return text_to_shorten(texts.block(thread, item.id, item.version))
+
+    holds = Held(Library(), words_of, store_of) if held else None
+    shortener = Shortener(texts, sizer_for("", Words()), store_of, held=holds)
+    session = Session(engine, shortener.answer, [texts, *([holds] if holds else [])])
+    scale = Scale(window_tokens=10_000, reserve_tokens=0, budget_tokens=10_000)
+    session.feed(RunStarted(at=0.0, workflow="test", scale=scale, phases=(Phase(id="a"),)))
+    return shortener, session, store_of("main")
+
+
+def added(world: tuple[Shortener, Session, Store], name: str, block: dict[str, Any]) -> None:
+    shortener, session, _ = world
+    kind = {"tool_use": Kind.TOOL_CALL, "tool_result": Kind.TOOL_RESULT}[block["type"]]
+    item = Item(id=name, tokens=shortener.size(block).tokens, kind=kind, group="g")
+    session.feed(ItemAdded(at=0.0, item=item, text=shortener.texts.take_in(block)))
+
+
+def result(content: object) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": "g", "content": content}
+
+
+def answer(
+    world: tuple[Shortener, Session, Store], do: Do, name: str, limit_tokens: int | None = None
+) -> tuple[int, Any]:
+    """Return the tokens and the block of a shorter form."""
+    shortener, _, _ = world
+    asked = Shorten(at=0.0, do=do, items=(name,), limit_tokens=limit_tokens)
+    found = shortener.answer(asked)
+    assert isinstance(found, Shortened)
+    assert found.text is not None
+    (block,) = (one for key, one in shortener.texts._by_hash.items() if key == found.text)
+    return found.tokens, block
+
+
+def numbered(*lines: str) -> str:
+    return "\n".join(f"{number:>3}→{line}" for number, line in enumerate(lines, 1))
+
+
+FILE = numbered("import one.two", *(f"    {LINE.format(n)}" for n in range(3)), "last.line")
+
+
+def test_what_a_later_item_holds_is_left_out() -> None:
+    world = shortener()
+    added(world, "first", result(FILE))
+    added(world, "call", {"type": "tool_use", "id": "g", "name": "edit", "input": {"old": FILE}})
+    left = "import one.two\n…\nlast.line"
+    again = "\n".join(LINE.format(n) for n in range(3))
+    added(world, "last", result(again))
+    assert answer(world, Do.DEDUPE, "first") == (4 + 1, result("…"))
+    tokens, call = answer(world, Do.DEDUPE, "call")
+    assert call["input"] == {"shortened": left}
+    assert (call["type"], call["id"], call["name"], tokens) == ("tool_use", "g", "edit", 4 + 3)
+    assert answer(world, Do.DEDUPE, "last") == (4 + 36, result(again))
+
+
+def test_without_knowing_what_is_held_nothing_is_left_out() -> None:
+    world = shortener(held=False)
+    added(world, "first", result(FILE))
+    added(world, "last", result(FILE))
+    assert answer(world, Do.DEDUPE, "first")[1] == result(FILE)
+    _, names = answer(world, Do.NAMES, "first")
+    listed = "file0.py file1.py file2.py one.two last.line"
+    assert sorted(names["content"].split()[-5:]) == sorted(listed.split())
+
+
+def test_what_holds_an_image_is_not_deduped() -> None:
+    world = shortener()
+    image = {"type": "image", "source": {"type": "url", "url": "x"}}
+    block = result([{"type": "text", "text": FILE}, image])
+    added(world, "first", block)
+    added(world, "last", result(FILE))
+    assert answer(world, Do.DEDUPE, "first")[1] == block
+
+
+def test_the_names_that_no_later_item_holds_are_left() -> None:
+    world = shortener()
+    added(world, "first", result(f"{FILE}\n{words(300)}"))
+    added(world, "last", result("import one.two and file1.py"))
+    tokens, block = answer(world, Do.NAMES, "first")
+    head = "[was 346 tokens; id first]"
+    assert block == result(f"{head}\nnames: file0.py file2.py last.line")
+    assert tokens == 4 + 5 + 4
+    assert answer(world, Do.NAMES, "first", 11) == (
+        11,
+        result(f"{head}\nnames: file0.py"),
+    )
+    assert answer(world, Do.NAMES, "first", 9) == (9, result(head))
+
+
+def test_names_have_a_limit_where_none_is_said() -> None:
+    world = shortener()
+    added(world, "first", result(words(400, "long_name_")))
+    tokens, block = answer(world, Do.NAMES, "first")
+    assert tokens == DIGEST_TOKENS
+    assert len(block["content"].split()) == DIGEST_TOKENS - 4
 
 
 # ---- a review that has to be awaited

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from ctxbudget import Run
 from ctxbudget.config.lookup import find, names
 from ctxbudget.config.run_setup import Overrides, set_up_run
 from ctxbudget.config.workflow_file import Deliver, read_workflow
 from ctxbudget.core.errors import JournalError
-from ctxbudget.journal import JournalWriter, read_journal
+from ctxbudget.core.events import ItemTouched
+from ctxbudget.core.types import Form
+from ctxbudget.journal import JournalWriter, TextLine, read_journal, read_records
 from ctxbudget.metrics import Metrics
 from ctxbudget.simulate import measure_for, simulate
 from ctxbudget.sources.journal import replay
@@ -55,6 +58,45 @@ def test_simulated_twice_and_replayed_give_the_same_bytes(
 def test_the_ladder_replays_in_a_window_it_fits(tmp_path: Path) -> None:
     journal, _ = simulated("jwt_auth", Overrides(policy="ladder", window_tokens=200_000))
     assert replayed(journal, tmp_path)[0] == journal
+
+
+CLEARS_WHAT_IS_IDLE = {
+    "name": "clears what is idle",
+    "rules": [
+        {
+            "name": "idle",
+            "on": "before_call",
+            "select": {"kind": "tool_result", "idle_calls": 3},
+            "do": "clear",
+            "why": "a test",
+        }
+    ],
+}
+
+
+def test_a_live_run_whose_policy_looks_at_uses_replays_to_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "live.jsonl"
+    run = Run.open(
+        policy=CLEARS_WHAT_IS_IDLE, journal=path, window_tokens=50_000, clock=lambda: 7.0
+    )
+    run.user("find the rate and change it")
+    results: list[str] = []
+    for number, what in enumerate(("VAT_RATE = 0.19", "TIP_RATE = 0.10", "", "", "")):
+        run.prompt()
+        run.assistant("now for VAT_RATE" if number == 3 else "hm")
+        run.tool_call("look", {"at": number}, call_id=f"c{number}")
+        results += run.tool_result(f"c{number}", f"{what}\n" + "more of it\n" * 40)
+    run.prompt()
+    forms = {item.id: item.form for item in run.items()}
+    run.finish()
+    run.close()
+    assert any(isinstance(event, ItemTouched) for event in read_journal(path))
+    # both came more than three calls ago; one was used since
+    assert [forms[name] for name in results[:2]] == [Form.WHOLE, Form.CLEAR]
+    texts = {one.hash: one.content for one in read_records(path) if isinstance(one, TextLine)}
+    file = io.StringIO()
+    replay(read_journal(path), [JournalWriter(file, texts.__getitem__)])
+    assert file.getvalue() == path.read_text(encoding="utf-8")
 
 
 def test_a_journal_that_does_not_answer_says_so(tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import World
+from builders import item
+from worlds import World, rules
 
-from ctxbudget.core.events import Shorten
+from ctxbudget.config.run_setup import set_up_run
+from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.core.events import Event, ItemAdded, Pruned, Shorten, Shortened
 from ctxbudget.core.policy import Moment
 from ctxbudget.core.types import Do, Item, Layer, Operation, Plan, Trigger
+from ctxbudget.replay.shorter_forms import AssumedSizes
+from ctxbudget.simulate import measure_for, simulate
 
 PROMPT = {"system": 100, "scope": 60, "x": 1_000, "out": 2_000, "q call": 160, "q result": 840}
 """What stands in the prompt of `carried_out` before the operation, in order."""
@@ -28,6 +34,7 @@ def carried_out(*operations: Operation) -> World:
         return [Plan(rule="r", reason="a test", operations=(todo.pop(0),))]
 
     world = World(policy).start("a")
+    world.sizes |= {(Do.DEDUPE, "x"): 600, (Do.DEDUPE, "out"): 1_500, (Do.DEDUPE, "q result"): 840}
     world.add("scope", 60, "system", layer=Layer.PHASE, phase="a")
     world.add("x", 1_000, phase="a", tool="read", source="f.py")
     world.output("out", 2_000, 250, phase="a", wave=1, agent="worker").finish("a", "out")
@@ -73,6 +80,17 @@ LEFT: list[tuple[Operation, str, list[str], int]] = [
     (op("clear", "scope"), "scope:1 phase system clear 10", [*S, "x", "out", *Q], 50),
     (op("snip", "x", to=300), "x:1 transient tool_result snip 300", [*S, "x", "out", *Q], 700),
     (op("snip", "out", to=300), "out:1 transient artifact snip 300", [*S, "x", "out", *Q], 1_700),
+    (op("dedupe", "x"), "x:1 transient tool_result deduped 600", [*S, "x", "out", *Q], 400),
+    (op("dedupe", "out"), "out:1 transient artifact deduped 1500", [*S, "x", "out", *Q], 500),
+    (op("names", "x", to=80), "x:1 transient tool_result names 80", [*S, "x", "out", *Q], 920),
+    (op("names", "out", to=80), "out:1 transient artifact names 80", [*S, "x", "out", *Q], 1_920),
+    (op("names", "scope", to=8), "scope:1 phase system names 8", [*S, "x", "out", *Q], 52),
+    (
+        op("names", "q call", to=9),
+        "q call:1 transient tool_call names 9",
+        [*S, "x", "out", *Q],
+        151,
+    ),
     (op("digest", "x"), "x:1 transient tool_result digest 100", [*S, "x", "out", *Q], 900),
     (op("digest", "out"), "out:1 metadata artifact digest 250", [*S, "x", "out", *Q], 1_750),
     (
@@ -167,6 +185,21 @@ def test_versions_count_up_and_the_shelf_keeps_each() -> None:
     assert "x" not in world.prompt()
 
 
+def test_what_left_out_its_copies_may_go_on_shrinking() -> None:
+    world = carried_out(
+        op("dedupe", "x"), op("snip", "x", to=500), op("names", "x", to=80), op("clear", "x")
+    )
+    assert [prune.net_tokens for prune in world.pruned] == [400, 100, 420, 70]
+    shelf = [(one.item.version, one.item.form.value) for one in world.store().shelf["x"]]
+    assert shelf == [(0, "whole"), (1, "deduped"), (2, "snip"), (3, "names")]
+    assert brief(world.store()["x"]) == "x:4 transient tool_result clear 10"
+
+
+def test_what_no_later_item_holds_stays_as_it_is() -> None:
+    world = carried_out(op("dedupe", "q result"))  # 840 tokens would be left of 840
+    assert (world.pruned, world.prompt()) == ([], PROMPT)
+
+
 def test_stand_ins_are_numbered_through_the_run_by_what_they_are() -> None:
     world = carried_out(
         op("stub", "scope", "x"), op("summarize", "~stub1", "out", to=4), op("stub", *Q)
@@ -242,6 +275,8 @@ def asked(world: World) -> list[tuple[str, tuple[str, ...], int | None]]:
         (op("clear", "x"), [("clear", ("x",), None)]),
         (op("snip", "x", to=300), [("snip", ("x",), 300)]),
         (op("digest", "out"), [("digest", ("out",), None)]),
+        (op("dedupe", "x"), [("dedupe", ("x",), None)]),
+        (op("names", "x", to=80), [("names", ("x",), 80)]),
         (op("stub", *Q), [("stub", ("q call", "q result"), None)]),
         (
             op("summarize", "x", to=400, reads=("out",)),
@@ -252,6 +287,27 @@ def asked(world: World) -> list[tuple[str, tuple[str, ...], int | None]]:
 )
 def test_each_size_is_asked_for_once(operation: Operation, effects: list[Any]) -> None:
     assert asked(carried_out(operation)) == effects
+
+
+DEDUPE = {"on": "before_call", "select": {"kind": "tool_result"}, "do": "dedupe"}
+
+
+def test_what_depends_on_the_rest_is_asked_again_at_each_plan() -> None:
+    """Nothing holds the lines of `a` at first; then something does."""
+    world = World(rules(DEDUPE)).turn("a").call().call()
+    assert (asked(world), world.pruned) == ([("dedupe", ("a result",), None)], [])
+    world.sizes[Do.DEDUPE, "a result"] = 100
+    assert [one.items for one in world.call().pruned] == [("a result",)]
+
+
+def test_an_answer_of_a_plan_that_was_not_worth_it_does_not_keep() -> None:
+    """By the time of the next plan what held the lines of `a` has gone."""
+    world = World(rules({**DEDUPE, "when": {"min_gain_tokens": 600}})).turn("a").turn("b").call()
+    world.sizes[Do.DEDUPE, "a result"] = 300
+    assert world.call().pruned == []
+    world.withdraw("b call", "b result").turn("c").call()
+    world.sizes |= {(Do.DEDUPE, "a result"): 840, (Do.DEDUPE, "c result"): 100}
+    assert [one.items for one in world.call().pruned] == [("c result",)]
 
 
 def test_a_summary_that_cannot_gain_is_never_written() -> None:
@@ -276,3 +332,58 @@ def test_a_summary_counts_as_written_not_as_promised(written: int, left: int | N
     world = World(policy).add("x", 1_000).call()
     world.sizes[Do.SUMMARIZE, "x"] = written
     assert world.reject().prompt() == ({"x": 1_000} if left is None else {"~summary1": left})
+
+
+# ---- sizes where there is no text
+
+FLOW = """
+phases:
+  - id: p
+    reads: [1000, 40]
+    output: 2000
+    metadata: 300
+    calls: 2
+  - id: q
+    after: [p]
+    calls: 1
+sizes: {digest: 20%, metadata: 250}
+policy:
+  name: shorter
+  rules:
+    - {on: phase_finished, do: DO, select: {layer: transient}, why: a test}
+"""
+
+
+@pytest.mark.parametrize(
+    ("do", "left"),
+    [
+        ("names", [("p/reads/1", 200), ("p/reads/2", 8), ("p/output", 300)]),
+        ("names, to: 60", [("p/reads/1", 60), ("p/reads/2", 8), ("p/output", 60)]),
+        ("digest", [("p/reads/1", 200), ("p/reads/2", 8), ("p/output", 300)]),
+        ("dedupe", []),  # what else holds its lines is not known
+    ],
+)
+def test_a_simulation_assumes(tmp_path: Path, do: str, left: list[tuple[str, int]]) -> None:
+    path, events = tmp_path / "flow.yaml", list[Event]()
+    path.write_text(FLOW.replace("DO", do), encoding="utf-8")
+    loaded = read_workflow(path)
+    simulate(set_up_run(loaded), measure_for(loaded), [events.append])
+    stand_ins = [one.stand_in for one in events if isinstance(one, Pruned)]
+    assert [(one.id, one.tokens) for one in stand_ins if one is not None] == left
+
+
+@pytest.mark.parametrize(
+    ("do", "limit", "whole", "tokens"),
+    [
+        (Do.NAMES, None, 900, 250),
+        (Do.NAMES, None, 90, 90),
+        (Do.NAMES, 60, 900, 60),
+        (Do.NAMES, 400, 900, 250),
+        (Do.DEDUPE, None, 900, 900),
+    ],
+)
+def test_a_replay_without_texts_assumes(do: Do, limit: int | None, whole: int, tokens: int) -> None:
+    sizes = AssumedSizes()
+    sizes(ItemAdded(at=0, item=item("x", whole)))
+    answer = sizes.answer(Shorten(at=5, do=do, items=("x",), limit_tokens=limit, thread="t"))
+    assert answer == Shortened(at=5, do=do, items=("x",), tokens=tokens, thread="t")

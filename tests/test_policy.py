@@ -9,7 +9,7 @@ import pytest
 from worlds import World, rules
 
 from ctxbudget.core.errors import PolicyError
-from ctxbudget.core.events import CallSent, Pruned
+from ctxbudget.core.events import CacheLost, CallSent, CallStarted, Pruned
 from ctxbudget.core.policy import Moment
 from ctxbudget.core.types import Cache, Do, Form, Layer, Operation, Plan, Trigger
 
@@ -187,11 +187,13 @@ def test_a_selector_takes(select: dict[str, Any], taken: str) -> None:
 @pytest.mark.parametrize(
     ("do", "forms"),
     [
-        ("snip", "whole"),
-        ("digest", "whole snip"),
-        ("clear", "whole snip digest"),
-        ("stub", "whole snip digest clear summary"),
-        ("drop", "whole snip digest clear summary stub"),
+        ("dedupe", "whole"),
+        ("snip", "whole deduped"),
+        ("digest", "whole deduped snip"),
+        ("names", "whole deduped snip"),
+        ("clear", "whole deduped snip digest names"),
+        ("stub", "whole deduped snip digest names clear summary"),
+        ("drop", "whole deduped snip digest names clear summary stub"),
     ],
 )
 def test_an_operation_takes_only_longer_forms_unless_the_rule_says(do: str, forms: str) -> None:
@@ -199,6 +201,7 @@ def test_an_operation_takes_only_longer_forms_unless_the_rule_says(do: str, form
         rule = {"on": "rejected", "do": do, "select": select}
         world = World(rules({"to": 50, **rule} if do == "snip" else rule))
         for form in Form:
+            world.sizes[Do.DEDUPE, form.value] = 50
             world.add(form.value, 200, "system", form=form)
         world.reject()
         assert [name for prune in world.pruned for name in prune.items] == wanted
@@ -422,6 +425,38 @@ def test_pays_off_does_not_take_uncached_removals_for_cached_ones() -> None:
 # ---- the contract
 
 
+def test_a_policy_sees_the_cache_of_the_thread_and_how_often_it_was_lost() -> None:
+    """Told losses and those that an answer shows, of this thread alone."""
+    seen: list[tuple[str, float, int]] = []
+
+    def policy(moment: Moment) -> list[Plan]:
+        if moment.trigger is Trigger.BEFORE_CALL:
+            seen.append((moment.thread, moment.cache.read_multiplier, moment.cache_losses))
+        return []
+
+    world = World(policy, cache=Cache(read_multiplier=0.3)).start("a").agent("a", "helper")
+    world.add("x", 4_000).call().answered(4_000)  # a first call has nothing to lose
+    world.call().answered(2_000, cache_read_tokens=2_000)  # half is enough
+    world.call().answered(2_001, cache_read_tokens=1_999)
+    world.call().feed(CacheLost(at=world.at, kept_tokens=0)).call().answered(4_000)
+    world.call().call(thread="helper").call(model="other")
+    losses = [("main", 0.3, number) for number in (0, 0, 0, 1, 2, 2)]
+    assert seen == [*losses, ("helper", 0.3, 0), ("main", 0.1, 2)]
+
+
+def test_a_policy_sees_the_lifetime_that_the_call_asks_for() -> None:
+    seen: list[Cache] = []
+
+    def policy(moment: Moment) -> list[Plan]:
+        seen.append(moment.cache)
+        return []
+
+    world = World(policy).feed(CallStarted(at=0.0, ttl_s=3_600.0))
+    assert seen == [Cache().lasting(3_600.0)]
+    assert world.call().engine.state.main.ttl_s is None
+    assert seen[1] == Cache()
+
+
 def plan(*operations: Operation, **fields: Any) -> Plan:
     return Plan(rule="mine", reason="a test", operations=operations, **fields)
 
@@ -561,6 +596,35 @@ def test_a_plan_that_makes_no_sense_is_refused(operations: list[Operation]) -> N
     assert world.prompt() == before
 
 
+@pytest.mark.parametrize("do", [Do.DEDUPE, Do.NAMES])
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (("a", "b"), "takes one item at a time"),
+        (("t call", "t result"), "takes one item at a time"),
+        (("pinned",), "'pinned' is pinned or permanent"),
+        (("permanent",), "'permanent' is pinned or permanent"),
+        (("goal",), "'goal' is pinned or permanent"),
+        (("new",), "'new' may not go before one call has carried it"),
+        (("zzz",), "'zzz' is not in the prompt"),
+    ],
+)
+def test_what_may_not_leave_out_a_part(do: Do, items: tuple[str, ...], message: str) -> None:
+    world = small(upon_refusal(plan(Operation(do=do, items=items)))).add("new", 300)
+    before = world.prompt()
+    with pytest.raises(PolicyError, match=message):
+        world.reject()
+    assert world.prompt() == before
+
+
+@pytest.mark.parametrize("do", [Do.DEDUPE, Do.NAMES])
+def test_one_member_of_a_group_may_leave_out_a_part(do: Do) -> None:
+    world = small(upon_refusal(plan(Operation(do=do, items=("t result",)))))
+    world.sizes[do, "t result"] = 40
+    assert world.reject().prompt()["t result"] == 40
+    assert world.prompt()["t call"] == 160
+
+
 FRESH = ["user", "assistant", "thinking", "tool_call", "tool_result"]
 
 
@@ -573,6 +637,7 @@ def test_rules_leave_what_no_call_has_carried_but_for_snip(do: str) -> None:
         rule["by"] = "all"
     world = World(rules(rule)).add("goal", 100, "user").call()
     for kind in FRESH:
+        world.sizes[Do.DEDUPE, kind] = 50
         world.add(kind, 200, kind, group="g" if kind.startswith("tool") else None)
     world.reject()
     left = 5 if do == "snip" else 200

@@ -122,15 +122,17 @@ def test_a_rule_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("do", "forms"),
     [
-        ("snip", (Form.WHOLE,)),
-        ("digest", (Form.WHOLE, Form.SNIP)),
-        ("clear", (Form.WHOLE, Form.SNIP, Form.DIGEST)),
-        ("stub", (Form.WHOLE, Form.SNIP, Form.DIGEST, Form.CLEAR, Form.SUMMARY)),
-        ("drop", ()),
+        ("dedupe", "whole"),
+        ("snip", "whole deduped"),
+        ("digest", "whole deduped snip"),
+        ("names", "whole deduped snip"),
+        ("clear", "whole deduped snip digest names"),
+        ("stub", "whole deduped snip digest names clear summary"),
+        ("drop", ""),
     ],
 )
-def test_an_operation_takes_what_it_can_shorten(do: str, forms: tuple[Form, ...]) -> None:
-    assert rules(one_rule({"do": do}))[0].select.what.forms == forms
+def test_an_operation_takes_what_it_can_shorten(do: str, forms: str) -> None:
+    assert rules(one_rule({"do": do}))[0].select.what.forms == tuple(map(Form, forms.split()))
 
 
 @pytest.mark.parametrize(
@@ -139,9 +141,11 @@ def test_an_operation_takes_what_it_can_shorten(do: str, forms: tuple[Form, ...]
         ({"do": "summarize", "by": "all"}, "rules[0]: summarize needs `to`"),
         ({"do": "summarize", "to": 5}, "rules[0]: summarize needs `by`: turn, phase or all"),
         ({"do": "clear", "by": "turn"}, "rules[0]: `by` goes with summarize and stub only"),
+        ({"do": "dedupe", "by": "turn"}, "rules[0]: `by` goes with summarize and stub only"),
+        ({"do": "names", "by": "all"}, "rules[0]: `by` goes with summarize and stub only"),
         ({"leave_metadata": True}, "rules[0]: `leave_metadata` goes with summarize only"),
-        ({"do": "remove"}, "rules[0].do: expected one of drop, clear, snip, digest, summarize, stub"
-         ", found 'remove'"),
+        ({"do": "remove"}, "rules[0].do: expected one of drop, clear, snip, digest, dedupe, names, "
+         "summarize, stub, found 'remove'"),
         ({"on": "befor_call"}, "rules[0].on: expected one of item_added, before_call, agent_fini"),
         ({"on": []}, "rules[0].on: expected one or more of item_added, "),
         ({"on": {"a": 1}}, "rules[0].on: expected one of item_added, "),
@@ -235,8 +239,8 @@ def test_a_path_is_tried_beside_the_workflow_first(
             "agressive",
             "there is no policy 'agressive' and no file of this name; did you mean 'aggr",
         ),
-        ("zzz", "there is no policy 'zzz' and no file of this name; known are: aggressive, clair"),
-        ("", "there is no policy '' and no file of this name; known are: aggressive"),
+        ("zzz", "there is no policy 'zzz' and no file of this name; known are: adaptive, aggres"),
+        ("", "there is no policy '' and no file of this name; known are: adaptive, aggressive"),
         ("zzz.yaml", "zzz.yaml: no such file or directory; check the path"),
         ("a/b", "a/b: no such file or directory; check the path"),
         ("masking:keep", "'masking:keep': a param takes a value; write masking:keep=VALUE"),

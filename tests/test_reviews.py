@@ -76,6 +76,30 @@ def test_a_veto_holds_for_this_time() -> None:
     assert len(world.of(Shorten)) == 2  # their sizes were known
 
 
+def test_after_a_veto_what_depends_on_the_rest_is_asked_again() -> None:
+    world = reviewed({**CLEAR, "do": "names", "to": 30}, vetoes={"clear": "no"})
+    world.verdicts.clear()
+    world.sizes[Do.NAMES, "1 result"] = 40
+    world.reject()
+    assert [one.gain_tokens for one in world.of(Review)] == [2 * 810, 800 + 810]
+    assert [one.net_tokens for one in world.pruned] == [800, 810]
+    assert len(world.of(Shorten)) == 4
+
+
+def test_a_summary_that_was_written_is_not_written_again_after_a_veto() -> None:
+    rule = {"name": "sum", "on": "rejected", "do": "summarize", "by": "all", "to": 300}
+    world = reviewed({**rule, "select": {"kind": "artifact"}}, vetoes={"sum": "no"})
+    assert world.of(Shorten) == []  # nobody has written it
+    world.sizes[Do.SUMMARIZE, "out"] = 500  # no shorter than what it would replace
+    world.verdicts.clear()
+    assert len(world.reject().of(Shorten)) == 1
+    world.verdicts["sum"] = "no"
+    world.reject()
+    world.verdicts.clear()
+    assert len(world.reject().of(Shorten)) == 1
+    assert (len(world.of(Vetoed)), world.pruned) == (2, [])
+
+
 def test_a_vetoed_plan_did_not_act() -> None:
     world = reviewed({**DROP, "when": {"every_calls": 5}}, vetoes={"drop": "no"})
     world.verdicts.clear()

@@ -390,6 +390,9 @@ ZOO = (
         (Filter(kinds=(Kind.ARTIFACT,), forms=(Form.WHOLE,)), "out"),
         (Filter(forms=(Form.CLEAR, Form.DIGEST)), "note bash"),
         (Filter(tools=("read",)), "read again"),
+        (Filter(not_tools=("read",)), "scoped note out bash"),
+        (Filter(not_tools=("read", "bash")), "scoped note out"),
+        (Filter(tools=("read", "bash"), not_tools=("read",)), "bash"),
         (Filter(min_tokens=10), "out read bash again"),
         (Filter(min_tokens=11), "out read again"),
         (Filter(ready=True), "out"),
@@ -465,6 +468,7 @@ FILTERS = (
     Filter(tools=("read",), superseded=False),
     Filter(superseded=True),
     Filter(forms=(Form.CLEAR,)),
+    Filter(not_tools=("read",), kinds=(Kind.TOOL_RESULT,)),
 )
 any_item = st.builds(
     item,

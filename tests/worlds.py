@@ -70,7 +70,8 @@ def policy_of(spec: PolicySpec) -> Policy:
 class World:
     """An engine with one run begun, and a world around it that answers with known sizes.
 
-    A placeholder has 10 tokens, a note 5, a digest 100, a summary and a snip their limit; what
+    A placeholder has 10 tokens, a note 5, a digest 100, names, a summary and a snip their limit;
+    nothing is left out as held by a later item. What
     stands in `sizes` for (operation, first item) goes first, and `errors` says how far that may be
     too low. A summary uses what `charge` says. The clock stands still but for `call`, which takes
     10 seconds, and `wait`.
@@ -134,6 +135,8 @@ class World:
         if isinstance(effect, Review):
             return self.review(effect)
         usual = {Do.CLEAR: 10, Do.STUB: 5, Do.DIGEST: 100}.get(effect.do, effect.limit_tokens or 0)
+        if effect.do is Do.DEDUPE:
+            usual = self.store(effect.thread)[effect.items[0]].tokens
         return Shortened(
             at=effect.at,
             do=effect.do,

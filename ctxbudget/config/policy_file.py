@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,12 +23,14 @@ from ctxbudget.config.document import Document, Location, read_document
 from ctxbudget.config.fields import (
     Count,
     Flag,
+    Frac,
     Name,
     Param,
     ShareOfBudget,
     Strict,
     Text,
     Tokens,
+    Weight,
     first_problem,
     shown,
     validated,
@@ -36,21 +38,32 @@ from ctxbudget.config.fields import (
 from ctxbudget.config.own_code import OwnPolicy, import_attribute
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.policy import By, Guard, Policy, Rule, RulePolicy, Selector, Which
-from ctxbudget.core.types import Do, Form, Kind, Layer, Scale, Trigger
+from ctxbudget.core.rent import RentPolicy, Stay
+from ctxbudget.core.types import (
+    LONGER_FORMS,
+    ONE_AT_A_TIME,
+    Do,
+    Form,
+    Kind,
+    Layer,
+    Scale,
+    Trigger,
+)
 from ctxbudget.core.watch import Filter
 
 E = TypeVar("E", bound=StrEnum)
 
 
-def _one_of(kind: type[E]) -> Any:
-    """Return the reader of one name out of an enumeration."""
+def _one_of(kind: type[E], among: Iterable[E] | None = None) -> Any:
+    """Return the reader of one name out of an enumeration, or of some of its names."""
+    known = tuple(kind if among is None else among)
 
     def parse(value: Any) -> E:
-        if value not in list(kind):
+        if value not in known:
             raise PydanticCustomError(
                 "one_of",
                 "expected one of {known}, found {found}",
-                {"known": ", ".join(kind), "found": shown(value)},
+                {"known": ", ".join(known), "found": shown(value)},
             )
         return kind(value)
 
@@ -71,6 +84,10 @@ def _some_of(kind: type[E]) -> Any:
     return parse_all
 
 
+OF_ONE_ITEM = tuple(one for one in Do if one is Do.DROP or one in ONE_AT_A_TIME)
+"""Operations that leave nothing, or a shorter form, of one item."""
+
+
 def _one_schema(kind: type[StrEnum]) -> WithJsonSchema:
     return WithJsonSchema({"enum": list(kind)})
 
@@ -85,6 +102,9 @@ Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_some_of(Kind)), _some_schem
 Forms = Annotated[tuple[Form, ...], BeforeValidator(_some_of(Form)), _some_schema(Form)]
 Triggers = Annotated[tuple[Trigger, ...], BeforeValidator(_some_of(Trigger)), _some_schema(Trigger)]
 OneDo = Annotated[Do, BeforeValidator(_one_of(Do)), _one_schema(Do)]
+ItemDo = Annotated[
+    Do, BeforeValidator(_one_of(Do, OF_ONE_ITEM)), WithJsonSchema({"enum": list(OF_ONE_ITEM)})
+]
 OneBy = Annotated[By, BeforeValidator(_one_of(By)), _one_schema(By)]
 OneWhich = Annotated[Which, BeforeValidator(_one_of(Which)), _one_schema(Which)]
 
@@ -150,11 +170,45 @@ class RulePart(Strict):
             raise PydanticCustomError("rule", "summarize needs `to`, the most tokens of a summary")
         if self.do is Do.SUMMARIZE and self.by is By.ITEM:
             raise PydanticCustomError("rule", "summarize needs `by`: turn, phase or all")
-        if self.do in (Do.CLEAR, Do.SNIP, Do.DIGEST) and self.by is not By.ITEM:
+        if self.do in ONE_AT_A_TIME and self.by is not By.ITEM:
             raise PydanticCustomError("rule", "`by` goes with summarize and stub only")
         if self.leave_metadata and self.do is not Do.SUMMARIZE:
             raise PydanticCustomError("rule", "`leave_metadata` goes with summarize only")
         return self
+
+
+class StayPart(Strict):
+    """How long one sort of items stays without being used."""
+
+    kind: Kinds = Field(description="One kind or several.")
+    tool: Annotated[tuple[Text, ...], BeforeValidator(_as_list)] = Field(
+        (), description="Names of tools; without, all that no line above names for the kind."
+    )
+    min_tokens: Tokens = Field(60, description="Items of at least so many tokens.")
+    idle_calls: Count = Field(description="Calls without use after which it may go.")
+    do: ItemDo = Field(Do.NAMES, description="What becomes of it then.")
+
+
+class RentPart(Strict):
+    """Lets go of what was not used for long, once its rent has outweighed the rewrite."""
+
+    stays: tuple[StayPart, ...] = Field(
+        min_length=1,
+        description="An item belongs to the first line that fits; what fits none stays.",
+    )
+    times: Weight = Field(1.0, description="All `idle_calls` times this.")
+    patience: Weight = Field(1.25, description="How often a rewrite is to be paid in rent before.")
+    least_gain: Tokens = Field(1000, description="Tokens that a cut gains at least.")
+    room: Frac = Field(
+        0.15, description="Share of the budget that is freed beyond the need when it is exceeded."
+    )
+    dedupe_after: Count | None = Field(
+        2,
+        description=(
+            "What stands behind a cut and was carried by so many calls leaves out lines that a "
+            "later item holds."
+        ),
+    )
 
 
 RESERVED = frozenset({"none", "unbounded", "clairvoyant"})
@@ -168,8 +222,12 @@ class Bound(StrEnum):
     KNOWS_THE_FUTURE = "knows_the_future"
 
 
+_FILLED_IN = ("rules", "rent")
+"""Where `$key` stands for a param."""
+
+
 class PolicyFile(Strict):
-    """An ordered list of rules."""
+    """An ordered list of rules, and perhaps what items may stay for."""
 
     name: Name = Field(description="What it is called.")
     about: Text = Field("", description="What it is for, in a sentence or two.")
@@ -184,11 +242,16 @@ class PolicyFile(Strict):
         default_factory=dict, description="Values that rules name as `$key` and users may set."
     )
     rules: tuple[RulePart, ...] = Field((), description="Asked in this order.")
+    rent: RentPart | None = Field(
+        None, description="Asked after the rules: what goes when its rent has outweighed a rewrite."
+    )
 
     @model_validator(mode="after")
     def _check_bound(self) -> PolicyFile:
-        if self.bound is not None and self.rules:
-            raise PydanticCustomError("rule", "a bound has no rules; remove them, or `bound`")
+        if self.bound is not None and (self.rules or self.rent is not None):
+            raise PydanticCustomError(
+                "rule", "a bound has neither rules nor rent; remove them, or `bound`"
+            )
         return self
 
     @model_validator(mode="after")
@@ -207,18 +270,9 @@ class PolicyFile(Strict):
         if not isinstance(value, Mapping) or not isinstance(value.get("params", {}), Mapping):
             return value
         return {
-            key: _fill_in(one, value.get("params", {}), ("rules",)) if key == "rules" else one
+            key: _fill_in(one, value.get("params", {}), (key,)) if key in _FILLED_IN else one
             for key, one in value.items()
         }
-
-
-LONGER_FORMS: dict[Do, tuple[Form, ...]] = {
-    Do.SNIP: (Form.WHOLE,),
-    Do.DIGEST: (Form.WHOLE, Form.SNIP),
-    Do.CLEAR: (Form.WHOLE, Form.SNIP, Form.DIGEST),
-    Do.STUB: (Form.WHOLE, Form.SNIP, Form.DIGEST, Form.CLEAR, Form.SUMMARY),
-}
-"""What an operation takes unless the rule says: nothing that is already as short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +290,8 @@ class LoadedPolicy:
     """The file's lines, for errors that show only with a window."""
     bound: Bound | None = None
     """Whether it is only a mark to compare with."""
+    reads_uses: bool = False
+    """Whether it asks when items were last used."""
 
 
 def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) -> LoadedPolicy:
@@ -394,14 +450,41 @@ def _loaded(
     file: PolicyFile, data: Mapping[str, Any], document: Document | None = None
 ) -> LoadedPolicy:
     rules = tuple(_rule(part, number, file.name) for number, part in enumerate(file.rules, 1))
+    rent = None if file.rent is None else _rent(file.rent, file.name)
     return LoadedPolicy(
         name=file.name,
-        policy=RulePolicy(name=file.name, rules=rules),
+        policy=RulePolicy(name=file.name, rules=rules, then=rent),
         as_data=data,
         label=file.name,
         origin=document.path if document else "",
         document=document,
         bound=file.bound,
+        reads_uses=rent is not None or any(rule.select.idle_calls for rule in rules),
+    )
+
+
+def _rent(part: RentPart, policy: str) -> RentPolicy:
+    stays = []
+    named: dict[Kind, tuple[str, ...]] = {}
+    for one in part.stays:
+        for kind in one.kind:
+            what = Filter(
+                kinds=(kind,),
+                tools=one.tool,
+                not_tools=() if one.tool else named.get(kind, ()),
+                forms=LONGER_FORMS.get(one.do, ()),
+                min_tokens=one.min_tokens,
+            )
+            stays.append(Stay(what=what, idle_calls=one.idle_calls, do=one.do))
+            named[kind] = (*named.get(kind, ()), *one.tool)
+    return RentPolicy(
+        name=policy,
+        stays=tuple(stays),
+        times=part.times,
+        patience=part.patience,
+        least_gain_tokens=part.least_gain,
+        room_frac=part.room,
+        dedupe_after_calls=part.dedupe_after,
     )
 
 

@@ -6,12 +6,19 @@ import json
 from typing import Any
 
 from ctxbudget.config.fields import Strict
-from ctxbudget.config.policy_file import PolicyFile, RulePart, SelectPart, WhenPart
+from ctxbudget.config.policy_file import (
+    PolicyFile,
+    RentPart,
+    RulePart,
+    SelectPart,
+    StayPart,
+    WhenPart,
+)
 from ctxbudget.config.workflow_file import Workflow
 
 MODELS: dict[str, type[Strict]] = {"workflow": Workflow, "policy": PolicyFile}
 
-WITH_PARAMS = (RulePart, SelectPart, WhenPart)
+WITH_PARAMS = (RulePart, SelectPart, WhenPart, RentPart, StayPart)
 """Where `$key` may stand for any value: params are filled in before values are checked."""
 
 _PARAM = {"type": "string", "pattern": r"^\$."}

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from ctxbudget.core.store import Sent
 from ctxbudget.core.types import Cache
 
+LOST_FRAC = 0.5
+"""A call that reads less than this share of what the cache should hold has lost it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
@@ -36,12 +39,18 @@ class CacheState:
     cache is alive and the prefix long enough to have been cached; it writes the rest.
     """
 
+    losses: int = 0
+    """How often the cache did not hold what it should have held."""
     _held: dict[str, _Held] = field(default_factory=dict)
     _last_model: str | None = None
     _told_tokens: int | None = None
     """What the next call finds, where the world said so."""
     _may_be_unread: bool = False
     """Whether that is what others left, which was never sent from here."""
+    _is_told: bool = False
+    """Whether answers say what was read."""
+    _read_tokens: int = 0
+    """What the last call should have read."""
 
     @property
     def was_written(self) -> bool:
@@ -59,6 +68,12 @@ class CacheState:
     def lost(self, kept_tokens: int) -> None:
         """Take in that the cache holds no more than so many tokens of the prompt's beginning."""
         self._told_tokens, self._may_be_unread = kept_tokens, False
+        self.losses += 1
+
+    def answered(self, read_tokens: int) -> None:
+        """Take in what the provider says the last call has read; some never say."""
+        self._is_told = self._is_told or read_tokens > 0
+        self.losses += self._is_told and is_loss(self._read_tokens, read_tokens)
 
     def found(self, tokens: int) -> None:
         """Take in that the cache holds so many tokens of the beginning, whoever put them there."""
@@ -83,7 +98,7 @@ class CacheState:
         held = held if held >= cache.min_tokens else 0
         read = held - held % cache.block_tokens if is_as_thought else held
         cacheable = tokens >= cache.min_tokens
-        self._last_model = model
+        self._last_model, self._read_tokens = model, read
         self._held[model] = _Held(at, cache.ttl_s, tokens if cacheable else 0)
         return Split(
             cache_read_tokens=read,
@@ -102,6 +117,11 @@ class CacheState:
         held = self._held.get(model)
         known_tokens = max(held.tokens if held is not None else 0, fixed_tokens)
         return max(same_tokens, min(told, known_tokens))
+
+
+def is_loss(should_tokens: int, did_tokens: int) -> bool:
+    """Return True if a call read so much less than it should that the cache must have been lost."""
+    return bool(should_tokens) and did_tokens < LOST_FRAC * should_tokens
 
 
 def pays_off(

@@ -49,6 +49,8 @@ class Deciding:
             fired_at_call=thread.fired_at_call,
             calls_left=thread.expected_calls,
             extra_tokens=thread.gauge.extra_tokens,
+            cache=state.cache(thread),
+            cache_losses=thread.cache_state.losses,
         )
         carried_out = self._carry_out(self.policy(moment), thread, at)
         if trigger not in UNDER_PRESSURE:

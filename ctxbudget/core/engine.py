@@ -415,6 +415,7 @@ class Engine:
         if not thread.store.calls:
             raise SourceError(f"thread {thread.name!r} has made no call to answer", at=fact.at)
         thread.gauge.answered(fact.prompt_tokens)
+        thread.cache_state.answered(fact.cache_read_tokens)
         yield from state.charge(replace(fact, model=fact.model or thread.model), fact.at)
         yield from self._deciding.judge(thread, fact.at)
 

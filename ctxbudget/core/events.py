@@ -124,6 +124,8 @@ class RunStarted:
     """False for a bound that prompts are compared with: it is not made to fit the hard limit."""
     agents: tuple[AgentPlan, ...] = ()
     """For a live run, which opens agents by name."""
+    tells_uses: bool = False
+    """Whether uses are told as facts, so that nobody has to find them in the texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

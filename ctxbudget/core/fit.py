@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from ctxbudget.core.thread import Thread
-from ctxbudget.core.types import Do, Form, Kind, Layer, Operation, Plan
+from ctxbudget.core.types import LONGER_FORMS, Do, Form, Kind, Layer, Operation, Plan
 from ctxbudget.core.watch import Entry, Filter
 
 RULE = "fit"
@@ -41,7 +41,7 @@ class _Step:
     """Takes only what alone is larger than the hard limit, seen or not."""
 
 
-RESULTS = Filter(kinds=(Kind.TOOL_RESULT,), forms=(Form.WHOLE, Form.SNIP, Form.DIGEST))
+RESULTS = Filter(kinds=(Kind.TOOL_RESULT,), forms=LONGER_FORMS[Do.CLEAR])
 
 STEPS = (
     _Step(

@@ -16,6 +16,7 @@ from typing import Protocol
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import (
     NEEDS_WHOLE_GROUPS,
+    Cache,
     Do,
     Item,
     Kind,
@@ -66,6 +67,10 @@ class Moment:
     """Calls that this thread is expected to make."""
     extra_tokens: int = 0
     """What the provider may count beyond the sum of the items' tokens."""
+    cache: Cache = field(default_factory=Cache)
+    """Of the thread's model, with the lifetime that its calls ask for."""
+    cache_losses: int = 0
+    """Calls at which the cache had lost what it should have held."""
 
     @property
     def tokens(self) -> int:
@@ -196,10 +201,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulePolicy:
-    """A policy made of rules, asked in order."""
+    """A policy made of rules, asked in order, and perhaps of one that is asked after them."""
 
     name: str
     rules: tuple[Rule, ...]
+    then: Policy | None = None
 
     def __call__(self, moment: Moment, /) -> Iterator[Plan]:
         """Yield each rule's plan; later rules see what earlier plans left."""
@@ -207,6 +213,8 @@ class RulePolicy:
             plan = rule.plan(moment)
             if plan is not None:
                 yield plan
+        if self.then is not None:
+            yield from self.then(moment)
 
 
 def select(selector: Selector, moment: Moment, do: Do) -> list[Entry]:

@@ -29,10 +29,11 @@ from ctxbudget.core.store import Store
 from ctxbudget.core.thresholds import Monitor
 from ctxbudget.core.types import (
     FORM_AFTER,
+    LONGER_FORMS,
     MAIN,
+    SEE_THE_REST,
     Cache,
     Do,
-    Form,
     Item,
     Kind,
     Layer,
@@ -41,8 +42,6 @@ from ctxbudget.core.types import (
     Scale,
 )
 from ctxbudget.core.watch import Entry, Slot
-
-CLEARABLE = frozenset({Form.WHOLE, Form.SNIP, Form.DIGEST})
 
 THRASH_CALLS, THRASH_TIMES = 3, 3
 """A prompt that is full again within so many calls, so many times in a row, thrashes."""
@@ -160,6 +159,7 @@ class Thread:
             PolicyError: an operation names what it may not touch, or splits a group.
             SourceError: an effect was not answered with its size.
         """
+        self._forget_old_sizes(plan)
         changes = yield from self._worthwhile(plan, at=at, cache=cache, is_fit=is_fit)
         if changes and self.reviews and not is_fit:
             refusal = yield from self._refusal(plan, changes, at)
@@ -343,6 +343,16 @@ class Thread:
                 self.charges.append(answer.charge)
         return self._known[key]
 
+    def _forget_old_sizes(self, plan: Plan) -> None:
+        """Let the forms of a plan be made anew if some leave out what the rest of the prompt holds.
+
+        Who makes them has to know all of the plan's other forms. Summaries were paid for.
+        """
+        if any(one.do in SEE_THE_REST for one in plan.operations):
+            for one in plan.operations:
+                if one.do is not Do.SUMMARIZE:
+                    self._known.pop(_key(one), None)
+
     def least(
         self, keep: AbstractSet[str], at: float
     ) -> Generator[Shorten, Answered | None, tuple[int, list[Item]]]:
@@ -358,7 +368,7 @@ class Thread:
             if gains and keep.isdisjoint(one.item.id for one in group):
                 gauge.went(item)
                 continue
-            is_clearable = item.kind is Kind.TOOL_RESULT and item.form in CLEARABLE
+            is_clearable = item.kind is Kind.TOOL_RESULT and item.form in LONGER_FORMS[Do.CLEAR]
             if is_clearable and item.id not in keep and not item.untouchable:
                 answer = yield from self._shorter(Operation(do=Do.CLEAR, items=(item.id,)), at)
                 if answer.tokens < item.tokens:

@@ -54,8 +54,10 @@ class Form(StrEnum):
     """How much of an item's text its present version holds, from all to least."""
 
     WHOLE = "whole"
+    DEDUPED = "deduped"
     SNIP = "snip"
     DIGEST = "digest"
+    NAMES = "names"
     CLEAR = "clear"
     SUMMARY = "summary"
     STUB = "stub"
@@ -72,6 +74,10 @@ class Do(StrEnum):
     """Keep head and tail."""
     DIGEST = "digest"
     """Replace by extracted metadata that keeps identifiers verbatim."""
+    DEDUPE = "dedupe"
+    """Leave out the lines that a later item of the prompt holds as well."""
+    NAMES = "names"
+    """Keep only the identifiers that no later item of the prompt holds."""
     SUMMARIZE = "summarize"
     """Replace several by one written summary."""
     STUB = "stub"
@@ -82,6 +88,8 @@ FORM_AFTER: dict[Do, Form] = {
     Do.CLEAR: Form.CLEAR,
     Do.SNIP: Form.SNIP,
     Do.DIGEST: Form.DIGEST,
+    Do.DEDUPE: Form.DEDUPED,
+    Do.NAMES: Form.NAMES,
     Do.SUMMARIZE: Form.SUMMARY,
     Do.STUB: Form.STUB,
 }
@@ -92,8 +100,25 @@ NEEDS_WHOLE_GROUPS = frozenset({Do.DROP, Do.SUMMARIZE, Do.STUB})
 """Operations after which an item is no longer there, so that its group must go with it."""
 
 
-ONE_AT_A_TIME = frozenset({Do.CLEAR, Do.SNIP, Do.DIGEST})
+ONE_AT_A_TIME = frozenset({Do.CLEAR, Do.SNIP, Do.DIGEST, Do.DEDUPE, Do.NAMES})
 """Operations that leave a shorter form of one item."""
+
+
+SEE_THE_REST = frozenset({Do.DEDUPE, Do.NAMES})
+"""Operations whose result depends on what else is in the prompt, so that it does not keep."""
+
+
+_SHORTENABLE = (Form.WHOLE, Form.DEDUPED, Form.SNIP)
+
+LONGER_FORMS: dict[Do, tuple[Form, ...]] = {
+    Do.DEDUPE: (Form.WHOLE,),
+    Do.SNIP: (Form.WHOLE, Form.DEDUPED),
+    Do.DIGEST: _SHORTENABLE,
+    Do.NAMES: _SHORTENABLE,
+    Do.CLEAR: (*_SHORTENABLE, Form.DIGEST, Form.NAMES),
+    Do.STUB: (*_SHORTENABLE, Form.DIGEST, Form.NAMES, Form.CLEAR, Form.SUMMARY),
+}
+"""The forms that an operation makes shorter; what is already as short is left alone."""
 
 
 class Level(StrEnum):

@@ -24,6 +24,7 @@ class Filter:
     layers: tuple[Layer, ...] = ()
     kinds: tuple[Kind, ...] = ()
     tools: tuple[str, ...] = ()
+    not_tools: tuple[str, ...] = ()
     forms: tuple[Form, ...] = ()
     min_tokens: int = 0
     ready: bool | None = None
@@ -37,6 +38,7 @@ class Filter:
             and (not self.layers or item.layer in self.layers)
             and (not self.kinds or item.kind in self.kinds)
             and (not self.tools or item.tool in self.tools)
+            and (not self.not_tools or item.tool not in self.not_tools)
             and (not self.forms or item.form in self.forms)
             and (self.ready is None or item.ready is self.ready)
             and (self.superseded is None or item.superseded is self.superseded)

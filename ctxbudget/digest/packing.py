@@ -95,12 +95,20 @@ def _lines(text: str) -> list[str]:
     """Return the lines, without line numbers if nearly all have one; long ones in pieces."""
     lines = text.split("\n")
     pieces = [piece for line in lines for piece in _pieces(line.rstrip())]
-    numbers = [int(found[1]) for line in pieces if (found := _NUMBER.match(line))]
-    if len(numbers) < _NUMBERED_FRAC * sum(bool(line.strip()) for line in pieces):
+    if not are_numbered(pieces):
         return pieces
-    if any(later <= number for number, later in pairwise(numbers)):
-        return pieces  # hours of a log, not lines of a file
     return [_NUMBER.sub("", line, count=1) for line in pieces]
+
+
+def are_numbered(lines: Iterable[str]) -> bool:
+    """Return whether nearly all lines that are not blank begin with rising line numbers.
+
+    Hours in a log do not rise from line to line, so they are no line numbers.
+    """
+    shown = [line for line in lines if line.strip()]
+    numbers = [int(found[1]) for line in shown if (found := _NUMBER.match(line))]
+    is_rising = all(number < later for number, later in pairwise(numbers))
+    return is_rising and len(numbers) >= max(1, _NUMBERED_FRAC * len(shown))
 
 
 # As `references.unnumbered` takes it off, but the line keeps its indentation.
@@ -144,11 +152,11 @@ def _packed(
     kept = _with_findings(kept, told, share_tokens, count)
     names = [*found.names, *(name for name in ranked if name not in found.skipped)]
     telling = [*found.names, *(name for name in names if is_telling(name))]
-    full = _with_names(kept, telling, limit_tokens, count)
+    full = with_names(kept, telling, limit_tokens, count)
     full = _with_findings(full, told, limit_tokens, count)
     # The findings that came last may hold some of the names: once is enough.
     without_names = [line for line in full if not line.startswith(_NAMES)]
-    return "\n".join(_with_names(without_names, names, limit_tokens, count))
+    return "\n".join(with_names(without_names, names, limit_tokens, count))
 
 
 def _with_findings(
@@ -170,10 +178,14 @@ def _with_findings(
     return kept
 
 
-def _with_names(
+def with_names(
     kept: list[str], names: Iterable[str], limit_tokens: int, count: Counter
 ) -> list[str]:
-    """Return `kept` and a line of the names that are not in it yet, as many as fit."""
+    """Return `kept` and a line of the names that are not in it yet, as many as fit.
+
+    `kept` and the line together hold at most `limit_tokens` of `count`, unless `kept` alone holds
+    more: it comes back as it is then.
+    """
     text = "\n".join(kept)
     present = {*identifiers(text), *re.findall(r"\w+", text)}
     missing = [name for name in dict.fromkeys(names) if name not in present][:limit_tokens]

@@ -14,17 +14,22 @@ from ctxbudget.core.errors import JournalError, ThrashError
 from ctxbudget.core.events import Event, RunClosed, RunStarted, Shortened, Thrashing, ThreadClosed
 from ctxbudget.core.store import Store
 from ctxbudget.core.thread import Thread
+from ctxbudget.core.types import Item
 from ctxbudget.counting import Counter
 from ctxbudget.history import History
 from ctxbudget.journal import Fsync, JournalWriter, open_journal, resume_journal
+from ctxbudget.live.held import Held
+from ctxbudget.live.pieces import text_to_shorten
 from ctxbudget.live.prompt import CacheMarks, Prompt
 from ctxbudget.live.rendering import BEHIND_HEAD, Rendering
 from ctxbudget.live.setup import Clock
 from ctxbudget.live.shortening import ReviewHook, Shortener, Summarize
 from ctxbudget.live.sizing import Sizer, sizer_for
 from ctxbudget.live.texts import Redact, Texts
+from ctxbudget.live.uses import Uses, words_of
 from ctxbudget.metrics import Metrics
 from ctxbudget.models import claude_name
+from ctxbudget.recall import Library
 from ctxbudget.redact import redact, redact_value
 from ctxbudget.session import Listener
 from ctxbudget.sources.journal import replay_into
@@ -129,6 +134,10 @@ class Parts:
     engine: Engine = field(init=False)
     sizer: Sizer = field(init=False)
     texts: Texts = field(init=False)
+    library: Library = field(init=False, default_factory=Library)
+    """Identifiers and lines of the items; empty unless the policy asks for uses."""
+    uses: Uses | None = field(init=False)
+    held: Held = field(init=False)
     source: LiveSource = field(init=False)
     shortener: Shortener = field(init=False)
     watchman: Watchman = field(default_factory=Watchman)
@@ -150,11 +159,14 @@ class Parts:
             _on_values(options.redact),
             is_written=options.journal is not None and options.keeps_texts,
         )
-        self.source = LiveSource(options.clock, self.sizer, self.texts)
+        self.uses = Uses(self.texts, self.library) if self.start.tells_uses else None
+        self.source = LiveSource(options.clock, self.sizer, self.texts, self.uses)
+        self.held = Held(self.library, self._words_of, self._store_of)
         self.shortener = Shortener(
             self.texts,
             self.sizer,
             self._store_of,
+            held=self.held,
             summarize=options.summarize,
             review=options.review,
             redact=options.redact or str,
@@ -164,6 +176,8 @@ class Parts:
         """Return who hears the run: first what must not miss anything, last the caller's own."""
         own: tuple[Listener, ...] = (
             self.texts,
+            *((self.uses,) if self.uses else ()),
+            self.held,
             self.source,
             self.metrics,
             self.history,
@@ -212,6 +226,10 @@ class Parts:
 
     def _store_of(self, thread: str) -> Store:
         return self.thread(thread).store
+
+    def _words_of(self, thread: str, item: Item) -> tuple[str, ...] | None:
+        block = self.texts.find(thread, item.id, item.version)
+        return None if block is None else words_of(item.kind, block)
 
     def _forget(self, event: Event) -> None:
         """Let go of what belongs to a thread that has ended."""
@@ -289,7 +307,7 @@ def take_up(options: Options) -> tuple[Parts, str | None]:
         replay_into(
             parts.engine,
             events,
-            parts.listeners(),
+            (*parts.listeners(), _Answers(parts.held, resumed.texts)),
             path=str(path),
             beyond=parts.shortener.answer,
         )
@@ -307,6 +325,24 @@ def _check_texts(events: Sequence[Event], texts: Mapping[str, Any], path: str) -
             "holds no texts, so the run cannot go on; begin a new one, with `keeps_texts`",
             path=path,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """A listener that tells of the shorter forms that a journal holds: they are not made again.
+
+    It matters where a crash came before a plan was settled: the rest of its forms are made now.
+    """
+
+    held: Held
+    texts: Mapping[str, Any]
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        if not isinstance(event, Shortened) or event.text not in self.texts:
+            return
+        block = self.texts[event.text or ""]
+        self.held.answered(event.thread, event.items, text_to_shorten(block))
 
 
 @dataclass(slots=True)

@@ -78,6 +78,7 @@ def live_setup(
         reviews=reviews,
         strips_thinking=is_claude if strips_thinking is None else strips_thinking,
         agents=_agents(setup),
+        tells_uses=setup.policy.reads_uses,
     )
     return replace(setup, start=start)
 

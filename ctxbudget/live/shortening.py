@@ -19,8 +19,10 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Item, Kind
+from ctxbudget.dedupe import deduped, names_left
 from ctxbudget.digest import DIGEST_TOKENS, digest
-from ctxbudget.live.pieces import Block, text_of, text_to_shorten, with_text
+from ctxbudget.live.held import Held
+from ctxbudget.live.pieces import Block, media_of, text_of, text_to_shorten, with_text
 from ctxbudget.live.sizing import Sizer
 from ctxbudget.live.texts import Texts
 from ctxbudget.snip import snip
@@ -61,6 +63,8 @@ class Shortener:
     review: ReviewHook | None = None
     redact: Callable[[str], str] = str
     """Applied to whatever a summarizer reads."""
+    held: Held | None = None
+    """Knows what later items of the prompt hold; without it, nothing counts as held elsewhere."""
     failures: int = 0
     """Of the summarizer, in a row."""
     _goals: dict[str, str] = field(default_factory=dict)
@@ -139,6 +143,9 @@ class Shortener:
             return self._answered(effect, self._digest_of_all(effect, items))
         first = items[0]
         block = self._block(effect.thread, first)
+        if effect.do is Do.DEDUPE:
+            left = self._deduped(effect.thread, first, block)
+            return self._answered(effect, left, is_as_it_was=left is block)
         text = self._form(effect, items, block)
         if len(items) > 1 or effect.do is Do.STUB:
             return self._answered(effect, {"type": "text", "text": text})
@@ -152,6 +159,8 @@ class Shortener:
             return _stub(items)
         if effect.do is Do.SNIP:
             return self._within(block, limit or SNIP_TOKENS, first.id)
+        if effect.do is Do.NAMES:
+            return self._names(effect.thread, first, block, limit or DIGEST_TOKENS)
         return self._digest(block, first, limit or DIGEST_TOKENS)
 
     def _within(self, block: Block, limit_tokens: int, name: str) -> str:
@@ -169,6 +178,29 @@ class Shortener:
         path = str(block.get("path") or item.source or "")
         text = str(block["text"]) if block.get("type") == "artifact" else text_to_shorten(block)
         return digest(text, room, self._count(), title=title, path=path)
+
+    def _deduped(self, thread: str, item: Item, block: Block) -> Block:
+        """Return a block without what later items hold; the block itself if nothing changes.
+
+        An image would be lost with the text around it, so such a block stays as it is.
+        """
+        if self.held is None or any(media_of(block)):
+            return block
+        text = text_to_shorten(block)
+        behind = self.held.behind(thread, item.id)
+        left = deduped(text, behind.has_line, behind.has_name)
+        return block if left == text else with_text(block, left)
+
+    def _names(self, thread: str, item: Item, block: Block, limit_tokens: int) -> str:
+        frame = self.size(with_text(block, "")).tokens
+        is_held = _never if self.held is None else self.held.behind(thread, item.id).has_name
+        return names_left(
+            text_to_shorten(block),
+            max(0, limit_tokens - frame),
+            self._count(),
+            is_held,
+            head=f"[was {item.tokens:,} tokens; id {item.id}]",
+        )
 
     # ---- summaries
 
@@ -263,9 +295,17 @@ class Shortener:
         return _TextCounter(self.size)
 
     def _answered(
-        self, effect: Shorten, block: Block, *, note: str = "", charge: Charge | None = None
+        self,
+        effect: Shorten,
+        block: Block,
+        *,
+        note: str = "",
+        charge: Charge | None = None,
+        is_as_it_was: bool = False,
     ) -> Shortened:
         size = self.size(block)
+        if self.held is not None and not is_as_it_was:
+            self.held.answered(effect.thread, effect.items, text_to_shorten(block))
         return Shortened(
             at=effect.at,
             do=effect.do,
@@ -289,6 +329,10 @@ class _TextCounter:
 
     def __call__(self, text: str) -> int:
         return self.size.count_text(text)
+
+
+def _never(_: str) -> bool:
+    return False
 
 
 def _is_text(text: object) -> bool:

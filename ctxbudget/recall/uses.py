@@ -103,6 +103,11 @@ class Library:
         found.extend(self._numbers(self._quotes, _each(quotes, listed)))
         return found
 
+    def number_of(self, what: What, text: str) -> int | None:
+        """Return the name that an identifier or a line has here; None if no text had it so far."""
+        known = self._references if what == "reference" else self._quotes
+        return known.get(text)
+
     def output(
         self,
         call: int,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
+from ctxbudget.core.cache import is_loss
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import (
@@ -24,9 +24,6 @@ from ctxbudget.core.events import (
 from ctxbudget.core.policy import RulePolicy
 from ctxbudget.replay.recorded_run import CallName, RecordedRun
 from ctxbudget.session import Session
-
-LOST_FRAC: Final = 0.5
-"""A call that reads less than this share of what the cache should hold has lost it."""
 
 
 def add_cache_facts(run: RecordedRun) -> None:
@@ -54,7 +51,7 @@ def _with_facts(run: RecordedRun, expected: dict[CallName, CallSent]) -> Iterato
 
 def _difference(answer: CallAnswered, sent: CallSent, call: CallStarted) -> Iterator[Fact]:
     should, did = sent.cache_read_tokens, answer.cache_read_tokens
-    if should and did < LOST_FRAC * should:
+    if is_loss(should, did):
         yield CacheLost(at=call.at, kept_tokens=did, thread=call.thread)
     elif did and not should:
         yield CacheFound(at=call.at, tokens=did, thread=call.thread)

@@ -33,8 +33,9 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.types import MAIN, Form, Item, Kind, Price
 from ctxbudget.journal import TextLine
-from ctxbudget.live.pieces import text_of, text_to_shorten
-from ctxbudget.recall import Library, Use, words
+from ctxbudget.live.pieces import text_to_shorten
+from ctxbudget.live.uses import WRITTEN, words_of
+from ctxbudget.recall import Library, Use
 from ctxbudget.recorded.price_book import PriceOf
 
 OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoAsked
@@ -42,8 +43,6 @@ OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoA
 
 CallName: TypeAlias = tuple[str, int]
 """A thread and the number of its call."""
-
-_WRITTEN = frozenset({Kind.ASSISTANT, Kind.THINKING, Kind.TOOL_CALL})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,9 +81,7 @@ class RecordedRun:
     def words_of(self, kind: Kind, content: str | None) -> tuple[str, ...] | None:
         """Return a content's texts as recall reads them; None if the content is not known."""
         block = self.contents.get(content or "")
-        if block is None:
-            return None
-        return words(kind, block.get("input") if kind is Kind.TOOL_CALL else text_of(block))
+        return None if block is None else words_of(kind, block)
 
     def text_of(self, content: str | None) -> str | None:
         """Return a content's text as it is read and shortened; None if it is not known."""
@@ -182,7 +179,7 @@ class _Reader:
         """Note that a call is begun; one before it that was not sent was refused by the engine."""
         thread = event.thread
         touched = self._use(thread)
-        if touched:
+        if touched and not self.run.start.tells_uses:
             self.run.facts.append(ItemTouched(at=event.at, items=touched, thread=thread))
         if thread in self._unsent:
             self._dropped.add(self._begun[thread])
@@ -203,7 +200,7 @@ class _Reader:
         self._here(event.thread)[event.item.id] = None
         said = self._keep_words(event.item, event.text)
         call = self._open.get(event.thread)
-        if call is not None and event.item.kind in _WRITTEN:
+        if call is not None and event.item.kind in WRITTEN:
             call.wrote.append(event.item.id)
             call.said += said  # thinking has no words
 

@@ -86,6 +86,8 @@ class AssumedSizes:
             Do.STUB: self.sizes.stub,
             Do.SNIP: min(whole, effect.limit_tokens or self.sizes.snip),
             Do.DIGEST: min(whole, self.sizes.metadata),
+            Do.NAMES: min(whole, self.sizes.metadata),
+            Do.DEDUPE: whole,  # what else holds its lines is not known
         }.get(effect.do, effect.limit_tokens or 0)
         if effect.limit_tokens is not None:
             tokens = min(tokens, effect.limit_tokens)

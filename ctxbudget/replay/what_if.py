@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
@@ -28,6 +28,7 @@ from ctxbudget.core.events import (
 from ctxbudget.core.pricing import InputCosts, plus_usd
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import LONG_TTL_S, Cache, Do, Item, Level, Price, Scale
+from ctxbudget.live.held import Held
 from ctxbudget.live.pieces import media_of, text_of, text_to_shorten
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
@@ -132,6 +133,7 @@ def what_if(
     policy: LoadedPolicy,
     settings: Settings = Settings(),
     prompts: Prompts | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> WhatIf:
     """Return what a policy would have made of a recorded run.
 
@@ -142,7 +144,7 @@ def what_if(
         BudgetExceededError: what may not be pruned does not fit the window.
         PolicyError: the policy broke its contract.
     """
-    return _Replay(run, policy, settings, prompts).result()
+    return _Replay(run, policy, settings, prompts, listeners).result()
 
 
 @dataclass(slots=True)
@@ -203,8 +205,10 @@ class _Replay:
         policy: LoadedPolicy,
         settings: Settings,
         prompts: Prompts | None,
+        others: Sequence[Listener],
     ) -> None:
         self.run, self.policy, self.settings, self.prompts = run, policy, settings, prompts
+        self.others = others
         self.start = _start(run, policy, settings)
         knows = policy.bound is Bound.KNOWS_THE_FUTURE
         self.engine = Engine(Clairvoyant(run) if knows else policy.policy, find_allocator)
@@ -222,6 +226,7 @@ class _Replay:
         listeners.append(self.bill)
         if self.prompts is not None:
             listeners.append(self._show)
+        listeners += self.others
         session = Session(self.engine, answer, listeners)
         skipped = sum(self._is_skipped(session, fact) for fact in self._facts())
         bill, recall = self.bill, self.recall
@@ -282,7 +287,8 @@ class _Replay:
             and fact.text in contents
             and not any(media_of(contents[fact.text]))  # an image has tokens and no text
         ]
-        shortener = Shortener(self.texts, scaled_sizer(samples), self._store_of)
+        held = Held(self.run.library, self._words, self._store_of)
+        shortener = Shortener(self.texts, scaled_sizer(samples), self._store_of, held=held)
 
         def answer(effect: Effect) -> Answered:
             has_texts = isinstance(effect, Review) or all(
@@ -291,7 +297,7 @@ class _Replay:
             )
             return shortener.answer(effect) if has_texts else sizes.answer(effect)
 
-        return answer, [sizes]
+        return answer, [sizes, held]
 
     def _store_of(self, thread: str) -> Store:
         return self.engine.state.threads[thread].store

@@ -15,8 +15,10 @@ from ctxbudget.report.prompts import Prompts
 
 AS_FORM = {
     Form.WHOLE: "whole",
+    Form.DEDUPED: "without what a later item holds",
     Form.SNIP: "as head and tail",
     Form.DIGEST: "as its digest",
+    Form.NAMES: "as its names",
     Form.CLEAR: "as a placeholder",
     Form.SUMMARY: "as a summary",
     Form.STUB: "as a note",

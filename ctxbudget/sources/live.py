@@ -44,6 +44,8 @@ from ctxbudget.core.types import MAIN, Item, Kind, Layer, Scale
 from ctxbudget.live.pieces import Block, Piece
 from ctxbudget.live.sizing import Size, Sizer
 from ctxbudget.live.texts import Texts
+from ctxbudget.live.uses import Uses
+from ctxbudget.sources.tool_groups import ToolGroups
 
 T = TypeVar("T")
 Facts: TypeAlias = Generator[Fact, None, T]
@@ -98,11 +100,13 @@ class LiveSource:
         clock: seconds; where it goes back, time stands still here.
         sizer: measures blocks.
         texts: keeps them.
+        uses: finds what the model used again, where a policy asks for it.
     """
 
     clock: Callable[[], float]
     sizer: Sizer
     texts: Texts
+    uses: Uses | None = None
     phase: str | None = None
     """The phase that runs."""
     wave: _Wave | None = None
@@ -113,13 +117,7 @@ class LiveSource:
     _agents: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _waves: dict[str, int] = field(default_factory=dict)
-    _calls: dict[tuple[str, str], str] = field(default_factory=dict)
-    """The group of each (thread, call id) that waits for its result, or had it last."""
-    _tools: dict[tuple[str, str], str] = field(default_factory=dict)
-    _waiting: set[tuple[str, str | None]] = field(default_factory=set)
-    """The groups of calls without a result, by thread."""
-    _groups: dict[tuple[str, str], tuple[str, Kind]] = field(default_factory=dict)
-    """The group and kind of each item of a call, by thread."""
+    _tool_groups: ToolGroups = field(default_factory=ToolGroups)
     _gains: dict[str, _Gain] = field(default_factory=dict)
     _delivered: dict[str, list[str]] = field(default_factory=dict)
     _is_finished: bool = False
@@ -261,9 +259,9 @@ class LiveSource:
             layer=layer,
             kind=piece.kind,
             phase=self._phase_of(thread),
-            group=self._group(piece, thread),
+            group=self._tool_groups.group_of(piece, thread),
             pinned=pinned,
-            tool=piece.tool or self._tool_of(piece, thread),
+            tool=piece.tool or self._tool_groups.tool_of(piece, thread),
             source=source,
         )
         text = self.texts.take_in(piece.block)
@@ -382,7 +380,10 @@ class LiveSource:
     # ---- calls
 
     def call(self, thread: str, model: str) -> Facts[None]:
-        """Say that the thread is about to call its model."""
+        """Say that the thread is about to call its model, and what it used since its last call."""
+        used = () if self.uses is None else self.uses.untold(thread)
+        if used:
+            yield from self.touch(used, thread)
         yield CallStarted(at=self.now(), thread=thread, model=model)
 
     def counted(self, tokens: int, thread: str) -> Facts[None]:
@@ -427,15 +428,8 @@ class LiveSource:
             self._counts[name] = self._count(name)
             if item.agent is not None:
                 self._delivered.setdefault(item.id.rpartition("/output")[0], []).append(item.id)
-        if item.kind is Kind.TOOL_CALL and item.group is not None:
-            block = self.texts.find(event.thread, item.id, item.version) or {}
-            self._calls[event.thread, str(block.get("id"))] = item.group
-            self._tools[event.thread, item.group] = item.tool or ""
-            self._waiting.add((event.thread, item.group))
-        elif item.kind is Kind.TOOL_RESULT and item.group is not None:
-            self._waiting.discard((event.thread, item.group))
-        if item.group is not None:
-            self._groups[event.thread, item.id] = (item.group, item.kind)
+        block = self.texts.find(event.thread, item.id, item.version) or {}
+        self._tool_groups.added(item, event.thread, str(block.get("id")))
         measured, self._measured = self._measured, None
         if measured is not None and measured[0] == item.id:
             self._gain(event.thread).add(measured[1])
@@ -446,15 +440,7 @@ class LiveSource:
         self.phase, self.wave = event.phase, None
 
     def _heard_withdrawal(self, event: Withdrawn) -> None:
-        """Let calls that the host took back, or whose results it took back, be said again."""
-        gone = [self._groups.pop((event.thread, name), None) for name in event.items]
-        for found in gone:
-            if found is not None and found[1] is Kind.TOOL_RESULT:
-                self._waiting.add((event.thread, found[0]))
-        for found in gone:
-            if found is not None and found[1] is Kind.TOOL_CALL:
-                self._waiting.discard((event.thread, found[0]))
-                self._tools.pop((event.thread, found[0]), None)
+        self._tool_groups.withdrawn(event.items, event.thread)
 
     def _heard_phase_end(self, event: PhaseFinished) -> None:
         self.finished_phases[event.phase] = None
@@ -528,37 +514,6 @@ class LiveSource:
 
     def _gain(self, thread: str) -> _Gain:
         return self._gains.setdefault(thread, _Gain())
-
-    def _tool_of(self, piece: Piece, thread: str) -> str | None:
-        """Return the tool that a result is of."""
-        group = self._calls.get((thread, piece.call_id or ""))
-        return None if group is None else self._tools.get((thread, group)) or None
-
-    def _group(self, piece: Piece, thread: str) -> str | None:
-        """Return the group of a call or result; an id that is used again gets a number."""
-        call = piece.call_id
-        if call is None:
-            return None
-        known = self._calls.get((thread, call))
-        is_waiting = (thread, known) in self._waiting
-        if piece.kind is Kind.TOOL_CALL and is_waiting:
-            raise SourceError(
-                f"tool call {call!r} waits for its result already; add that, or give this call "
-                "another id"
-            )
-        if piece.kind is Kind.TOOL_CALL:
-            group, number = call, 1
-            while (thread, group) in self._tools:
-                number += 1
-                group = f"{call}#{number}"
-            return group
-        if known is None:
-            raise SourceError(
-                f"tool result {call!r} has no tool call in thread {thread!r}; add the call first"
-            )
-        if not is_waiting:
-            raise SourceError(f"tool call {call!r} has its result already; each call has one")
-        return known
 
 
 _NOTES: dict[type, Callable[[LiveSource, Any], None]] = {
