@@ -187,7 +187,7 @@ def test_a_selector_takes(select: dict[str, Any], taken: str) -> None:
 @pytest.mark.parametrize(
     ("do", "forms"),
     [
-        ("dedupe", "whole"),
+        ("dedupe", "whole deduped"),
         ("snip", "whole deduped"),
         ("digest", "whole deduped snip"),
         ("names", "whole deduped snip"),

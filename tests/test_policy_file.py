@@ -122,7 +122,7 @@ def test_a_rule_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("do", "forms"),
     [
-        ("dedupe", "whole"),
+        ("dedupe", "whole deduped"),
         ("snip", "whole deduped"),
         ("digest", "whole deduped snip"),
         ("names", "whole deduped snip"),

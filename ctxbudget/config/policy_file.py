@@ -184,7 +184,7 @@ class StayPart(Strict):
     tool: Annotated[tuple[Text, ...], BeforeValidator(_as_list)] = Field(
         (), description="Names of tools; without, all that no line above names for the kind."
     )
-    min_tokens: Tokens = Field(60, description="Items of at least so many tokens.")
+    min_tokens: Tokens = Field(100, description="Items of at least so many tokens.")
     idle_calls: Count = Field(description="Calls without use after which it may go.")
     do: ItemDo = Field(Do.NAMES, description="What becomes of it then.")
 
@@ -202,12 +202,8 @@ class RentPart(Strict):
     room: Frac = Field(
         0.15, description="Share of the budget that is freed beyond the need when it is exceeded."
     )
-    dedupe_after: Count | None = Field(
-        2,
-        description=(
-            "What stands behind a cut and was carried by so many calls leaves out lines that a "
-            "later item holds."
-        ),
+    dedupe: Flag = Field(
+        True, description="Whether what stands behind a cut leaves out what a later item holds."
     )
 
 
@@ -484,7 +480,7 @@ def _rent(part: RentPart, policy: str) -> RentPolicy:
         patience=part.patience,
         least_gain_tokens=part.least_gain,
         room_frac=part.room,
-        dedupe_after_calls=part.dedupe_after,
+        dedupes=part.dedupe,
     )
 
 

@@ -26,10 +26,10 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ctxbudget.core.policy import Moment
-from ctxbudget.core.types import Do, Form, Item, Operation, Plan, Trigger
+from ctxbudget.core.types import LONGER_FORMS, Do, Item, Operation, Plan, Trigger
 from ctxbudget.core.watch import Entry, Filter, Slot
 
-NAMES_FRAC, LEAST_NAMES_TOKENS, MOST_NAMES_TOKENS = 0.1, 60, 250
+NAMES_FRAC, LEAST_NAMES_TOKENS, MOST_NAMES_TOKENS = 0.05, 60, 250
 """Of an item's tokens, what its names may take; never less or more than the other two."""
 
 NAMES_FILL_FRAC: Final = 0.6
@@ -88,8 +88,7 @@ class RentPolicy:
         least_gain_tokens: a plan frees at least so much, except for the hard limit.
         room_frac: share of what is not fixed that is freed beyond the need when the prompt is over
             the budget, so that the next calls do not ask again at once.
-        dedupe_after_calls: what stands behind a cut and was carried by so many calls leaves out
-            what a later item holds; None leaves it as it is.
+        dedupes: whether what stands behind a cut leaves out the lines that a later item holds.
     """
 
     name: str
@@ -98,12 +97,14 @@ class RentPolicy:
     patience: float = 1.25
     least_gain_tokens: int = 1_000
     room_frac: float = 0.15
-    dedupe_after_calls: int | None = 2
+    dedupes: bool = True
 
     def __call__(self, moment: Moment) -> Iterator[Plan]:
         """Yield what pays, and then what a prompt over its budget has to give up."""
         if moment.trigger is Trigger.CACHE_COLD:
-            yield from self._plan("the cache is cold", self._from(moment, None, self._idle(moment)))
+            yield from self._plan(
+                "the cache is cold", self._from(moment, None, self._all_idle(moment))
+            )
         elif moment.trigger is Trigger.BEFORE_CALL:
             reason = "more was paid for keeping it than the rewrite costs"
             yield from self._plan(reason, self._worth_a_rewrite(moment))
@@ -119,9 +120,10 @@ class RentPolicy:
 
     # ---- which
 
-    def _idle(self, moment: Moment, *, is_urgent: bool = False) -> list[_Idle]:
+    def _all_idle(self, moment: Moment, *, is_urgent: bool = False) -> list[_Idle]:
         """Return what may go, in no order; if it is urgent, whatever the last call did not use."""
-        calls, found = moment.store.calls, list[_Idle]()
+        calls, dead = moment.store.calls, moment.dead_phases.keys()
+        found = list[_Idle]()
         for stay in self.stays:
             watch = moment.store.matching(stay.what)
             limit = max(1.0, stay.idle_calls * self.times)
@@ -129,31 +131,20 @@ class RentPolicy:
             for entry in watch.least_used_first():
                 if calls - entry.touched_call < least:
                     break
-                self._judge(moment, stay, entry, limit, found)
-            for phase in watch.phases() & moment.dead_phases.keys():
+                if _goes_alone(stay, entry, moment):
+                    found.append(_idle(stay, entry, calls, limit))
+            for phase in watch.phases() & dead if dead else ():
                 for entry in watch.of_phase(phase):
-                    if 1 <= calls - entry.touched_call < least:
-                        self._judge(moment, stay, entry, 1.0, found)
+                    is_older = 1 <= calls - entry.touched_call < least
+                    if is_older and _goes_alone(stay, entry, moment):
+                        found.append(_idle(stay, entry, calls, 1.0))
         return found
-
-    def _judge(
-        self, moment: Moment, stay: Stay, entry: Entry, limit: float, found: list[_Idle]
-    ) -> None:
-        """Add an item to what was found, unless it would have to take others along."""
-        item = entry.item
-        is_grouped = item.group is not None
-        if stay.do is Do.DROP and is_grouped and len(moment.store.leaving_with(item.id)) != 1:
-            return
-        tokens = item.tokens
-        gain = tokens - NAMES_FILL_FRAC * names_tokens(tokens) if stay.do is Do.NAMES else tokens
-        over_calls = int(moment.store.calls - entry.touched_call - limit) + 1
-        found.append(_Idle(entry.slot, item, stay.do, gain, limit, over_calls))
 
     # ---- when
 
     def _worth_a_rewrite(self, moment: Moment) -> Iterator[Operation]:
         """Return operations from the best cut on; none if no cut is worth it."""
-        found = self._idle(moment)
+        found = self._all_idle(moment)
         cut = self._best_cut(moment, found)
         return iter(()) if cut is None else self._from(moment, cut, found)
 
@@ -188,7 +179,7 @@ class RentPolicy:
         fixed_tokens = sum(item.tokens for item in store.untouchable())
         need = moment.tokens - limit_tokens + self.room_frac * max(0, limit_tokens - fixed_tokens)
         taken = list[_Idle]()
-        for one in sorted(self._idle(moment, is_urgent=True), key=lambda one: one.overdue):
+        for one in sorted(self._all_idle(moment, is_urgent=True), key=lambda one: one.overdue):
             if need <= 0:
                 break
             taken.append(one)
@@ -207,7 +198,7 @@ class RentPolicy:
         return (operations[slot] for slot in sorted(operations, reverse=True))
 
     def _dedupable(self, moment: Moment, cut: Slot | None) -> Iterator[Entry]:
-        if self.dedupe_after_calls is None:
+        if not self.dedupes:
             return
         calls = moment.store.calls
         before = (0, -1) if cut is None else (cut[0], cut[1] - 1)
@@ -215,9 +206,24 @@ class RentPolicy:
             if stay.do is not Do.NAMES:
                 continue
             for entry in moment.store.matching(stay.what).behind(before):
-                is_known = calls - entry.arrived_call >= self.dedupe_after_calls
-                if is_known and entry.item.form is Form.WHOLE and not entry.is_fresh(calls):
+                if entry.item.form in LONGER_FORMS[Do.DEDUPE] and not entry.is_fresh(calls):
                     yield entry
+
+
+def _idle(stay: Stay, entry: Entry, calls: int, limit: float) -> _Idle:
+    item = entry.item
+    gain: float = item.tokens
+    if stay.do is Do.NAMES:
+        gain -= NAMES_FILL_FRAC * names_tokens(item.tokens)
+    over_calls = int(calls - entry.touched_call - limit) + 1
+    return _Idle(entry.slot, item, stay.do, gain, limit, over_calls)
+
+
+def _goes_alone(stay: Stay, entry: Entry, moment: Moment) -> bool:
+    """Return False for what could only be dropped with others of its group."""
+    item = entry.item
+    is_bound = stay.do is Do.DROP and item.group is not None
+    return not is_bound or len(moment.store.leaving_with(item.id)) == 1
 
 
 def _place(one: _Idle) -> Slot:

@@ -111,7 +111,7 @@ SEE_THE_REST = frozenset({Do.DEDUPE, Do.NAMES})
 _SHORTENABLE = (Form.WHOLE, Form.DEDUPED, Form.SNIP)
 
 LONGER_FORMS: dict[Do, tuple[Form, ...]] = {
-    Do.DEDUPE: (Form.WHOLE,),
+    Do.DEDUPE: (Form.WHOLE, Form.DEDUPED),  # later items may have come since
     Do.SNIP: (Form.WHOLE, Form.DEDUPED),
     Do.DIGEST: _SHORTENABLE,
     Do.NAMES: _SHORTENABLE,
