@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test fuzz check format lint types bench torture schema docs lowest clean help
+.PHONY: demo test fuzz check format lint types bench bench-policies torture schema docs lowest clean help
 
 help:
 	@echo "make demo    simulate the shipped workflows"
@@ -13,6 +13,9 @@ help:
 	@echo "make check   format check, lint, types and tests"
 	@echo "make bench   measure the speed of the engine and of live runs, as ratios within one run;"
 	@echo "             with SESSIONS=DIR also the bill and replays of recorded sessions"
+	@echo "make bench-policies SESSIONS=DIR"
+	@echo "             measure the shipped policies on recorded sessions, adaptive fitted on one half of"
+	@echo "             the repositories and measured on the other; a picture goes to build/policies.svg"
 	@echo "make torture a long run against a local server, killed 50 times"
 	@echo "make schema  write the JSON Schemas again after a change of the formats"
 	@echo "make docs    write the format reference and the output shown in the docs and examples again"
@@ -28,7 +31,7 @@ demo: $(READY)
 	$(BIN)/ctxbudget simulate jwt_auth
 	$(BIN)/ctxbudget simulate research_only
 	$(BIN)/ctxbudget simulate self_review --policy aggressive --policy moderate --policy none
-	$(BIN)/ctxbudget replay docs/examples/session.jsonl.gz --policy masking --policy clear-tool-uses:above=40000
+	$(BIN)/ctxbudget replay docs/examples/session.jsonl.gz --policy adaptive --policy clear-tool-uses:above=40000
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
@@ -55,10 +58,15 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/live.py
+	$(BIN)/python benchmarks/deciding.py $(SESSIONS)
 ifdef SESSIONS
 	$(BIN)/python benchmarks/bill.py "$(SESSIONS)"
 	$(BIN)/python benchmarks/replay.py "$(SESSIONS)"
 endif
+
+bench-policies: $(READY)
+	@test -n "$(SESSIONS)" || { echo "name a folder of recorded sessions: make bench-policies SESSIONS=DIR"; exit 2; }
+	$(BIN)/python benchmarks/policies.py "$(SESSIONS)" --picture build/policies.svg --json build/policies.json
 
 torture: $(READY)
 	$(BIN)/python benchmarks/torture.py

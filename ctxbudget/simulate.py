@@ -18,7 +18,7 @@ from ctxbudget.sources.workflow import WorkflowSource
 
 
 def simulate(setup: RunSetup, measure: Measure, listeners: Sequence[Listener] = ()) -> Metrics:
-    """Return the metrics of a run that never called a model.
+    """Return the metrics of a run that never called a model; what is uncertain is as expected.
 
     Raises:
         ConfigError: a file or glob that the workflow names cannot be counted.
@@ -26,9 +26,14 @@ def simulate(setup: RunSetup, measure: Measure, listeners: Sequence[Listener] = 
     """
     metrics = Metrics()
     source = WorkflowSource(setup, measure)
-    engine = Engine(setup.policy.policy, find_allocator)
-    Session(engine, source.answer, (*listeners, metrics)).run(source.facts())
+    session_of(source, (*listeners, metrics)).run(source.facts())
     return metrics
+
+
+def session_of(source: WorkflowSource, listeners: Sequence[Listener]) -> Session:
+    """Return the session in which a workflow's facts are decided on."""
+    engine = Engine(source.setup.policy.policy, find_allocator)
+    return Session(engine, source.answer, listeners)
 
 
 def measure_for(loaded: LoadedWorkflow) -> Measure:

@@ -54,14 +54,15 @@ HEADS = {
     "`window`, `budget`, sizes of metadata and all else have defaults, and a report says which of\n"
     "its numbers rest on one. [How to write one](workflows.md) has examples.\n",
     "policy": "# The policy format, field by field\n\n"
-    "A policy file is YAML (or JSON): a name and an ordered list of rules.\n"
+    "A policy file is YAML (or JSON): a name, an ordered list of rules, and perhaps what items may stay for (`rent`).\n"
     "[How policies work](policies.md) explains the rule language. In `rules`, `$key` stands for\n"
     "the param of that name.\n",
 }
 
 KINDS = (
     "| kind | how it is written |\n|---|---|\n"
-    "| size | `5000` (tokens), or `{text: …}`, `{file: …}`, `{glob: …}` to count |\n"
+    "| size | `5000` (tokens), `{text: …}`, `{file: …}`, `{glob: …}` to count, or uncertain: "
+    "`{median: 5000, p95: 9000}`, `{min: 1000, max: 4000}` |\n"
     "| limit | `7500` (tokens), `75%`, `0.75`, `30% of window`, `13000 below hard_limit`, "
     "`{smaller_of: [75%, 150000]}` |\n"
     "| share | `75%` or `0.75` |\n"

@@ -67,10 +67,10 @@ def test_a_size_is_measured(folder: Path, text: str, parts: list[tuple[str, int]
         ("2.5", "f.yaml:2: size: expected a whole number of tokens"),
         ("true", "f.yaml:2: size: expected a whole number of tokens"),
         ("'5'", "f.yaml:2: size: expected a whole number of tokens"),
-        ("{}", "f.yaml:2: size: expected exactly one of tokens, text, file, glob, found none"),
-        ("{text: }", "f.yaml:2: size: expected exactly one of tokens, text, file, glob, found none"),
+        ("{}", "f.yaml:2: size: expected exactly one of tokens, text, file, glob, median with p95, min with max, found none"),
+        ("{text: }", "f.yaml:2: size: expected exactly one of tokens, text, file, glob, median with p95, min with max, found none"),
         ("{tokens: 1, file: a}", "f.yaml:2: size: expected exactly one of tokens, text, file, glob, "
-         "found tokens and file"),
+         "median with p95, min with max, found tokens and file"),
         ("{tokens: -1}", "f.yaml:2: size.tokens: expected a whole number of tokens"),
         ("{tokns: 1}", "f.yaml:2: size.tokns: unknown key; did you mean 'tokens'?"),
         ("{text: [a]}", "f.yaml:2: size.text: expected text, found ['a']"),

@@ -15,11 +15,12 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-HEAVY = {"anthropic", "tiktoken", "genai_prices", "rich", "plotly", "joblib"}
+HEAVY = {"anthropic", "tiktoken", "genai_prices", "rich", "plotly", "loky", "ray", "distributed"}
 """Imported inside the function that needs them, or in the one module that is about them."""
 
 MADE_OF_RICH = {
     "ctxbudget.report.journal_terminal",
+    "ctxbudget.report.odds_terminal",
     "ctxbudget.report.terminal",
     "ctxbudget.report.what_if_terminal",
 }

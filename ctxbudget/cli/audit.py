@@ -6,11 +6,14 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.completing import files
+from ctxbudget.cli.html_file import html_option
+
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.command("audit")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=files)
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 @click.option(
     "--by",
@@ -25,6 +28,7 @@ _DATE = click.DateTime(formats=["%Y-%m-%d"])
     is_flag=True,
     help="Replay each session: what is carried in vain, and what avoiding it would save.",
 )
+@html_option
 def command(**options: Any) -> None:
     """Say what recorded agent sessions cost, by kind of token, at the prices of their dates.
 
@@ -44,6 +48,7 @@ def command(**options: Any) -> None:
       ctxbudget audit session.jsonl.gz --json | jq '.sessions[0].cost_usd'
       zcat old.jsonl.gz | ctxbudget audit -
       ctxbudget audit ~/.claude/projects --debt
+      ctxbudget audit ~/.claude/projects --html report.html
 
     \b
     Keys of the JSON:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.core.errors import ConfigError, SourceError
@@ -53,6 +55,7 @@ def run(
     since: datetime | None,
     until: datetime | None,
     debt: bool,
+    html: Path | None,
 ) -> None:
     """Read the files and print the bill, and where the debt sits if that is asked for.
 
@@ -60,6 +63,7 @@ def run(
         ConfigError: the range is empty, or does not go with the debt.
         SourceError: nothing could be read.
     """
+    check_html(html)
     if debt and (since is not None or until is not None):
         raise ConfigError(
             "a session's debt is that of all its calls; leave --since and --until out",
@@ -67,10 +71,19 @@ def run(
         )
     in_range = _range(since, until)
     bill = Bill(PriceBook(price_of), by=by, in_range=in_range)
+    drawn: BillDrawn | None = None
+    if html is not None:
+        from ctxbudget.report.html.of_audit import BillDrawn
+
+        drawn = bill.heard = BillDrawn(bill.prices)
     files = _read_all(bill, paths)
     bill.finish()
     _tell(bill, files, is_whole=in_range is None)
     rows = _debt_rows(bill) if debt else None
+    if html is not None and drawn is not None:
+        from ctxbudget.report.html.of_audit import audit_page
+
+        write_html(html, audit_page(bill, drawn, rows, price_date()))
     if as_machine:
         _print_json(bill, rows)
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Final
 
 import click
 
 from ctxbudget.cli.journal_view import note
+from ctxbudget.cli.new_workflow import path_of, refuse_to_replace, write
 from ctxbudget.cli.output import print_json
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.drafting import Cut, Draft, Recorded, as_data, as_yaml, drafted, steps_of
@@ -23,8 +23,6 @@ from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.transcripts.exchange import Exchange
 from ctxbudget.transcripts.formats import exchanges as exchanges_of
 from ctxbudget.transcripts.session import recorded_session
-
-STDOUT: Final = "-"
 
 
 def run(
@@ -42,15 +40,16 @@ def run(
         ConfigError: the file to write is not named, is there already, or cannot be written.
         SourceError: the session cannot be read.
     """
-    path = _path(output)
+    path = path_of(output, "--output")
     if path is not None:
-        _refuse_to_replace(path, session, force=force)
+        read = None if session == STDIN else session
+        refuse_to_replace(path, force=force, read=read, what="session")
     elif force:
         raise ConfigError("needs a file to replace; add -o FILE", location=("--force",))
     draft = _draft(session, agent, Cut(phases))
     if path is not None:
         data = json.dumps(as_data(draft), indent=2, ensure_ascii=False) + "\n"
-        _write(path, data if as_machine else as_yaml(draft), force=force)
+        write(path, data if as_machine else as_yaml(draft), force=force)
     elif as_machine:
         print_json(as_data(draft))
     else:
@@ -108,33 +107,3 @@ def _tell(file: RecordedFile) -> None:
 
     for one in file_notes(file):
         note(one)
-
-
-# ---- the file that is written
-
-
-def _path(output: str | None) -> Path | None:
-    """Return the file to write; None for stdout."""
-    if output == "":
-        raise ConfigError("is empty; name a file, or - for stdout", location=("--output",))
-    return None if output in (None, STDOUT) else Path(output)
-
-
-def _refuse_to_replace(path: Path, session: str, *, force: bool) -> None:
-    """Check that nothing is there that should not be replaced; the session itself never is."""
-    if not os.path.lexists(path):
-        return
-    is_file = session != STDIN and os.path.exists(session)
-    if is_file and path.exists() and os.path.samefile(path, session):
-        raise ConfigError("is the session itself; choose another name", path=str(path))
-    if not force:
-        raise ConfigError("is there already; choose another name or add --force", path=str(path))
-
-
-def _write(path: Path, text: str, *, force: bool) -> None:
-    try:
-        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
-        raise ConfigError(f"{reason}; choose another place", path=str(path)) from None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from keyword import iskeyword
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -17,18 +18,32 @@ from ctxbudget.cli.output import ClosedStdout, StdoutClosedError, complain
 from ctxbudget.core.errors import CtxBudgetError
 
 COMMANDS = {
+    "init": "Write a first workflow file after a few questions.",
     "simulate": "Run a workflow on paper: does it fit, where does it peak, what is pruned.",
+    "explain": "Say in words what happens in a phase of a workflow.",
+    "schedule": "Find the order of phases that keeps the peak lowest.",
+    "check": "Hold a workflow, a journal or a session to limits; exit 1 if it breaks one.",
+    "diff": "Say what changed between two workflows, journals or sessions.",
+    "windows": "Compare one long window with a fresh one for each phase.",
     "audit": "Say what recorded agent sessions cost.",
     "replay": "Say what another policy would have made of a recorded run.",
     "show": "Show what a journal tells: phases, prompts, rent, plans.",
     "why": "Say what was decided on an item of a journal, and why.",
     "restore": "Print an item's whole text from a journal, and what its return would cost.",
     "workflow-from": "Draft a workflow file from a recorded session.",
+    "import": "Turn a workflow file of another tool into one of ours.",
     "validate": "Check workflow and policy files.",
     "policies": "List the shipped policies, or show one.",
     "schema": "Print the JSON Schema of workflow or policy files.",
+    "completion": "Print the script that lets a shell complete what is typed.",
 }
-"""The subcommands, in the order of the help, each in a module of its own name."""
+"""The subcommands, in the order of the help, each in a module of its own name.
+
+One that Python keeps for itself has `_` behind it there.
+"""
+
+ASKED_BY_A_SHELL = "_CTXBUDGET_COMPLETE"
+"""Set where a shell asks what fits at the cursor; click answers it, and ends the program."""
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -47,9 +62,8 @@ class LazyGroup(click.Group):
         """Return a command, importing its module."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(
-            f"ctxbudget.cli.{cmd_name.replace('-', '_')}"
-        ).command
+        module = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
+        command: click.Command = import_module(f"ctxbudget.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -111,7 +125,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         complain("interrupted")
         return INTERRUPTED
-    except SystemExit:  # how click and rich end when the reader of our output goes, as `head` does
+    except SystemExit as ended:
+        if ASKED_BY_A_SHELL in os.environ:
+            return int(ended.code or 0)
+        # So do click and rich end when the reader of our output goes, as `head` does.
         return READER_GONE
     except StdoutClosedError:  # whoever closed it wants to hear nothing
         return USER_ERROR

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from ctxbudget.cli.completing import policies
+
 
 @click.command("policies")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=policies)
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 def command(name: str | None, as_machine: bool) -> None:
     """List the shipped policies, or show the file of one: NAME, or your own FILE.

@@ -6,14 +6,18 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.completing import files, policies
+from ctxbudget.cli.html_file import html_option
+
 
 @click.command("replay")
-@click.argument("session")
+@click.argument("session", shell_complete=files)
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     metavar="NAME|FILE|MODULE:ATTR",
+    shell_complete=policies,
     help="A policy to try; repeat to compare. Always tried too: `none`, and two bounds.",
 )
 @click.option("--agent", metavar="ID", help="A sub-agent that the file records, instead.")
@@ -40,6 +44,7 @@ import click
     metavar="DIR",
     help="Write each policy's prompts to DIR/POLICY.jsonl, and all texts to DIR/items.jsonl.",
 )
+@html_option
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 def command(**options: Any) -> None:
     """Say what other policies would have made of a recorded session, and what they would have lost.
@@ -54,6 +59,7 @@ def command(**options: Any) -> None:
       ctxbudget replay session.jsonl --policy masking --policy ladder --misses
       ctxbudget replay session.jsonl --policy masking:keep=5 --window 200k --ttl 5m
       ctxbudget replay run.jsonl --policy clear-tool-uses --prompts prompts/
+      ctxbudget replay session.jsonl --html report.html
     """
     from ctxbudget.cli.replay_session import run
 

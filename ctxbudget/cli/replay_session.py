@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.journal_view import note, read_into
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.fields import tokens_option
@@ -33,6 +34,7 @@ from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import RecordedRun, Settings, WhatIf, recorded_run, what_if
 from ctxbudget.replay.prompt_files import PromptFiles, prompt_files
 from ctxbudget.replay.what_if import OtherModel
+from ctxbudget.report.drawn import Drawing, listeners
 from ctxbudget.report.replayed import Replayed
 from ctxbudget.transcripts.session import RecordedSession, read_session
 
@@ -56,9 +58,12 @@ def run(
     ignore_compactions: bool,
     misses: bool,
     prompts: str | None,
+    html: Path | None,
     as_machine: bool,
 ) -> None:
     """Replay and print."""
+    check_html(html)
+    drawing = Drawing(assumes_summaries=True) if html is not None else None
     settings = Settings(
         window_tokens=None if window is None else tokens_option(window, "--window"),
         reserve_tokens=None if reserve is None else tokens_option(reserve, "--reserve"),
@@ -76,7 +81,7 @@ def run(
     _check_scale(recorded, settings)
     chosen = _chosen(recorded, policies)
     with _files(prompts, recorded) as files:
-        found = list(_replays(recorded, chosen, settings, files))
+        found = list(_replays(recorded, chosen, settings, files, drawing))
     _tell_unpriced(read, settings)
     is_as_recorded = read is not None and settings == Settings()
     replayed = Replayed(
@@ -88,6 +93,10 @@ def run(
         price_date=price_date(),
         settings=settings,
     )
+    if html is not None and drawing is not None:
+        from ctxbudget.report.html.of_replay import replayed_page
+
+        write_html(html, replayed_page(replayed, drawing))
     if as_machine:
         from ctxbudget.report.what_if_json import replayed_as_data
 
@@ -160,6 +169,7 @@ def _replays(
     chosen: Sequence[LoadedPolicy],
     settings: Settings,
     files: PromptFiles | None,
+    drawing: Drawing | None,
 ) -> Iterator[WhatIf]:
     """Yield the run under each policy; one that cannot be is told and left out."""
     left_out: list[Exception] = []
@@ -170,7 +180,8 @@ def _replays(
             try:
                 refuse_impossible(one, settings.scale(recorded.start.scale))
                 with files.policy(one.label) if files is not None else nullcontext() as prompts:
-                    yield what_if(recorded, one, settings, prompts)
+                    heard = listeners(drawing, one.label)
+                    yield what_if(recorded, one, settings, prompts, heard)
             except (BudgetExceededError, ConfigError, PolicyError) as error:
                 if one.label == NONE:
                     raise _too_small(error, recorded, settings) from None

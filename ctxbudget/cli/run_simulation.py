@@ -10,7 +10,9 @@ from pathlib import Path
 
 import click
 
+from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.simulate_runs import many_runs, run_many
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
@@ -20,6 +22,7 @@ from ctxbudget.core.types import Level
 from ctxbudget.journal import JournalWriter, is_journal, is_locked
 from ctxbudget.metrics import Metrics
 from ctxbudget.report import as_json
+from ctxbudget.report.drawn import Drawing, listeners
 from ctxbudget.simulate import measure_for, simulate
 
 GATES = (Level.WARN, Level.CRITICAL, Level.OVERFLOW)
@@ -38,10 +41,19 @@ def run(
     model: str | None,
     deliver: str | None,
     journal: Path | None,
+    html: Path | None,
     as_machine: bool,
     fail_on: str | None,
+    run_count: int | None,
+    seed: int | None,
+    workers: int | None,
+    backend: str | None,
 ) -> int:
     """Simulate, print, and return the exit code."""
+    of_one = (("--journal", journal), ("--html", html))
+    many = many_runs(run_count, seed, workers, backend, refused=of_one)
+    check_html(html)
+    drawing = Drawing() if html is not None else None
     loaded = read_workflow(find("workflows", workflow))
     overrides = Overrides(
         allocator=allocator,
@@ -51,10 +63,17 @@ def run(
         model=_model(model),
     )
     setups = [set_up_run(loaded, overrides.with_policy(policy)) for policy in policies or (None,)]
+    if many is not None:
+        notes, levels = _notes(setups[0], is_drawn=True), _failing(fail_on)
+        return run_many(setups, many, notes, as_machine=as_machine, fail_on=levels)
     with _journal(journal) as writer:
-        runs = _run_all(loaded, setups, writer)
-        none = _under_none(loaded, overrides, runs)
+        runs = _run_all(loaded, setups, writer, drawing)
+        none = _under_none(loaded, overrides, runs, drawing)
     date = _price_date(runs[0][1])
+    if html is not None and drawing is not None:
+        from ctxbudget.report.html.of_simulation import simulated_page
+
+        write_html(html, simulated_page(runs, none, drawing.runs, _notes(setups[0]), date))
     if as_machine:
         print_json(as_json.simulation(runs, none, date))
     else:
@@ -80,25 +99,34 @@ def _price_date(metrics: Metrics) -> str | None:
 
 
 def _run_all(
-    loaded: LoadedWorkflow, setups: list[RunSetup], writer: JournalWriter | None
+    loaded: LoadedWorkflow,
+    setups: list[RunSetup],
+    writer: JournalWriter | None,
+    drawing: Drawing | None,
 ) -> list[tuple[str, Metrics]]:
     """Return each policy's metrics; the journal is the first one's."""
     measure = measure_for(loaded)
     runs = []
     for number, setup in enumerate(setups):
-        listeners = [writer] if writer is not None and number == 0 else []
-        runs.append((setup.policy.label, simulate(setup, measure, listeners)))
+        heard = list(listeners(drawing, number))
+        if writer is not None and number == 0:
+            heard.append(writer)
+        runs.append((setup.policy.label, simulate(setup, measure, heard)))
     return runs
 
 
 def _under_none(
-    loaded: LoadedWorkflow, overrides: Overrides, runs: list[tuple[str, Metrics]]
+    loaded: LoadedWorkflow,
+    overrides: Overrides,
+    runs: list[tuple[str, Metrics]],
+    drawing: Drawing | None,
 ) -> Metrics:
     """Return the same run under `none`."""
     for label, metrics in runs:
         if label == "none":
             return metrics
-    return simulate(set_up_run(loaded, overrides.with_policy("none")), measure_for(loaded))
+    setup = set_up_run(loaded, overrides.with_policy("none"))
+    return simulate(setup, measure_for(loaded), listeners(drawing, "none"))
 
 
 @contextmanager
@@ -156,10 +184,15 @@ def _refuse_to_replace(path: Path) -> None:
         )
 
 
-def _notes(setup: RunSetup) -> list[str]:
+def _notes(setup: RunSetup, *, is_drawn: bool = False) -> list[str]:
     """Return what the numbers rest on that the file does not say."""
     workflow = setup.loaded.workflow
     notes = []
+    if workflow.is_uncertain and not is_drawn:
+        notes.append(
+            "expected course: each uncertain size at its median, or the middle of its range; "
+            "nothing fails, is skipped or is done again; --runs 1000 draws them"
+        )
     if setup.window_is_assumed:
         of = f"of {workflow.model} is not known" if workflow.model else "is not given"
         notes.append(f"assumed: the window {of}; set `window`")
@@ -183,11 +216,16 @@ def _outputs_without_metadata(setup: RunSetup) -> int:
     return sum(metadata is None for metadata in own + agents)
 
 
+def _failing(fail_on: str | None) -> tuple[Level, ...]:
+    """Return the levels at which the gate fails, mildest first."""
+    return () if fail_on is None else GATES[GATES.index(Level(fail_on)) :]
+
+
 def _gate(metrics: Metrics, fail_on: str | None) -> int:
     """Return the exit code, after saying on stderr what crossed the gate."""
     if fail_on is None:
         return 0
-    failing = GATES[GATES.index(Level(fail_on)) :]
+    failing = _failing(fail_on)
     crossed = [
         event
         for event in metrics.run.events

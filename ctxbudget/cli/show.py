@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.html_file import html_option
+
 
 @click.command("show")
 @click.argument("journal", type=click.Path(path_type=Path))
@@ -20,6 +22,7 @@ import click
     help="What to split the rent by (item).",
 )
 @click.option("--events", "lists_events", is_flag=True, help="List every event, one line each.")
+@html_option
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 def command(**options: Any) -> None:
     """Show the run that JOURNAL tells of: phases, prompts, rent, plans.
@@ -34,6 +37,7 @@ def command(**options: Any) -> None:
       ctxbudget show run.jsonl --rent tool
       ctxbudget show run.jsonl --phase 3 --events
       ctxbudget show run.jsonl --json | jq '.prompts[0].by_kind'
+      ctxbudget show run.jsonl --html report.html
 
     \b
     Keys of the JSON:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.journal_view import Heard, check_known, read_into
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.core.events import Event
@@ -14,6 +15,7 @@ from ctxbudget.core.types import MAIN
 from ctxbudget.history import By
 from ctxbudget.journal import to_line
 from ctxbudget.report import journal_json
+from ctxbudget.report.drawn import DrawnRun
 from ctxbudget.report.journal_lines import line_of
 from ctxbudget.report.journal_rows import JournalRows, Scope
 
@@ -25,18 +27,28 @@ def run(
     thread: str | None,
     by: By,
     lists_events: bool,
+    html: Path | None,
     as_machine: bool,
 ) -> None:
     """Read the journal and print what is asked for."""
+    check_html(html)
     scope = Scope(phase=phase, thread=thread)
     rows = JournalRows(scope)
     chosen: list[Event] = []
     heard: list[Heard] = [rows]
     if lists_events:
         heard.append(lambda event: chosen.append(event) if _is_asked(event, rows) else None)
+    drawn: DrawnRun | None = None
+    if html is not None:
+        drawn = DrawnRun(thread=thread or MAIN, history=rows.history)
+        heard.append(drawn)
     start = read_into(journal, heard)
     check_known("phase", phase, (one.id for one in start.phases))
     check_known("thread", thread, rows.prompts.threads)
+    if html is not None and drawn is not None:
+        from ctxbudget.report.html.of_journal import journal_page
+
+        write_html(html, journal_page(str(journal), rows, start, drawn))
     if as_machine:
         found = journal_json.shown(str(journal), rows, start, by)
         if lists_events:

@@ -7,14 +7,18 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.completing import policies, workflows
+from ctxbudget.cli.html_file import html_option
+
 
 @click.command("simulate")
-@click.argument("workflow")
+@click.argument("workflow", shell_complete=workflows)
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     metavar="NAME|FILE|MODULE:ATTR",
+    shell_complete=policies,
     help="Use this policy; repeat to compare. NAME:key=value sets a param.",
 )
 @click.option("--allocator", metavar="NAME", help="fixed, dynamic, reserve or MODULE:ATTR.")
@@ -33,11 +37,32 @@ import click
     help="How the outputs of one wave arrive.",
 )
 @click.option("--journal", type=click.Path(path_type=Path), help="Write every event as JSONL.")
+@html_option
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 @click.option(
     "--fail-on",
     type=click.Choice(["warn", "critical", "overflow"]),
-    help="Exit 1 if the run (of the first policy) reaches this level or a graver one.",
+    help="Exit 1 if the run (of the first policy), or one of --runs, reaches this level or a "
+    "graver one.",
+)
+@click.option(
+    "--runs",
+    "run_count",
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    help="Draw what is uncertain N times; say how likely each level is.",
+)
+@click.option("--seed", type=int, metavar="N", help="Of the draws; default 0.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Play --runs in so many processes; default 1, or what a cluster has.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["processes", "ray", "dask"]),
+    help="Who plays --runs; default processes.",
 )
 def command(**options: Any) -> int:
     """Run WORKFLOW on paper: does it fit, where does it peak, what is pruned, what would it cost.
@@ -53,6 +78,8 @@ def command(**options: Any) -> int:
       ctxbudget simulate flow.yaml --policy masking:keep=5
       ctxbudget simulate flow.yaml --budget 60k --fail-on warn
       ctxbudget simulate flow.yaml --model claude-sonnet-4-5
+      ctxbudget simulate uncertain --runs 1000 --seed 7
+      ctxbudget simulate jwt_auth --html report.html
     """
     from ctxbudget.cli.run_simulation import run
 

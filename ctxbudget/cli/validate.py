@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ctxbudget.cli.completing import either
+
 if TYPE_CHECKING:
     from ctxbudget.config.policy_file import LoadedPolicy
 
 
 @click.command("validate")
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1, required=True, shell_complete=either)
 def command(files: tuple[str, ...]) -> int:
     """Check workflow and policy FILES; exit 2 if any is wrong.
 

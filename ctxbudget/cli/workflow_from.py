@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.completing import files
+
 
 @click.command("workflow-from")
-@click.argument("session")
+@click.argument("session", shell_complete=files)
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
+    shell_complete=files,
     help="Write to FILE instead of stdout (-).",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")

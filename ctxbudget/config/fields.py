@@ -25,6 +25,9 @@ from ctxbudget.core.types import Base, Limit
 
 MAX_TOKENS = 10**12
 
+MAX_TIMES = 100
+"""Of what may happen again; a run that goes on for ever ends nowhere."""
+
 
 class Strict(BaseModel):
     """A mapping in a user's file: unknown keys are refused, values never change."""
@@ -60,10 +63,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
+SPREADS = (("median", "p95"), ("min", "max"))
+"""The keys of an uncertain size, each pair together."""
+
+
 def _plain(kind: str, message: str, value: object) -> PydanticCustomError:
-    return PydanticCustomError(
-        kind, "{message}, found {found}", {"message": message, "found": shown(value)}
-    )
+    text = "{message}, found {found}"
+    if isinstance(value, Mapping) and any(key in value for pair in SPREADS for key in pair):
+        text += "; only sizes of items, outputs, prompts, reads and turns may be uncertain"
+    return PydanticCustomError(kind, text, {"message": message, "found": shown(value)})
 
 
 def _check_tokens(value: Any) -> int:
@@ -76,6 +84,21 @@ def _check_count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
         raise _plain("count", "expected a whole number from 0 to 1,000,000", value)
     return value
+
+
+def _check_times(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TIMES:
+        message = f"expected a whole number from 1 (only the first time) to {MAX_TIMES}"
+        raise _plain("times", message, value)
+    return value
+
+
+def _check_probability(value: Any) -> float:
+    try:
+        return _check_frac(value)
+    except PydanticCustomError:
+        message = "expected a probability from 0 to 100%, such as 40% or 0.4"
+        raise _plain("probability", message, value) from None
 
 
 def _check_seconds(value: Any) -> float:
@@ -241,6 +264,12 @@ Param = Annotated[
 Name = Annotated[str, BeforeValidator(_check_name), WithJsonSchema(_NAME_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_check_text), WithJsonSchema(_TEXT_SCHEMA)]
 Frac = Annotated[float, BeforeValidator(_check_frac), WithJsonSchema(_FRAC_SCHEMA)]
+Probability = Annotated[float, BeforeValidator(_check_probability), WithJsonSchema(_FRAC_SCHEMA)]
+Times = Annotated[
+    int,
+    BeforeValidator(_check_times),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_TIMES}),
+]
 ShareOfBudget = Annotated[
     Limit, BeforeValidator(_parse_limit(Base.BUDGET)), WithJsonSchema(_LIMIT_SCHEMA)
 ]

@@ -18,6 +18,7 @@ from ctxbudget.config.workflow_file import (
     PhasePart,
     QuotaPart,
     ThresholdsPart,
+    Workflow,
 )
 from ctxbudget.core.allocation import ALLOCATORS, Allocator, open_ledger
 from ctxbudget.core.errors import ConfigError, near_misses
@@ -31,6 +32,9 @@ WindowOf: TypeAlias = Callable[[str], int | None]
 
 DEFAULT_WINDOW_TOKENS = 200_000
 """The window of a model that is not named: the smaller of the sizes common in 2026."""
+
+MANY_CALLS = 20
+"""From here on a thread is a long conversation: an assumption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,18 +209,31 @@ def _scale(loaded: LoadedWorkflow, overrides: Overrides, window_tokens: int) -> 
 
 
 def _policy(loaded: LoadedWorkflow, overrides: Overrides) -> LoadedPolicy:
-    """Return the policy to use; without a wish, chosen by the number of phases.
-
-    Source: the layered-budget tutorial gives aggressive pruning to workflows of more than three
-    phases and moderate to shorter ones.
-    """
-    default = "aggressive" if len(loaded.workflow.phases) > 3 else "moderate"
+    """Return the policy to use; without a wish, the one that suits the workflow."""
+    default = _default_policy(loaded.workflow)
     if overrides.policy is not None:
         with _blaming("--policy", overrides.policy, ()):
             return load_policy(overrides.policy)  # a path is meant as the shell means it
     spec = default if loaded.policy_spec is None else loaded.policy_spec
     with _blaming("policy", spec, ()):
         return load_policy(spec, beside=loaded.folder)
+
+
+def _default_policy(workflow: Workflow) -> str:
+    """Return the shipped policy that suits a workflow.
+
+    One conversation, or a thread of many calls, is mostly tool rounds, which `adaptive` is about;
+    the others are about what phases hand over.
+
+    Source: the layered-budget tutorial gives aggressive pruning to workflows of more than three
+    phases and moderate to shorter ones.
+    """
+    phases = workflow.phases
+    calls = [phase.main_calls() for phase in phases]
+    calls += [one.calls for phase in phases for wave in phase.all_waves() for one in wave.agents]
+    if len(phases) == 1 or max(calls) >= MANY_CALLS:
+        return "adaptive"
+    return "aggressive" if len(phases) > 3 else "moderate"
 
 
 @contextmanager

@@ -1,17 +1,18 @@
-"""How a workflow says how large something is: in tokens, or by naming the text to count."""
+"""How a workflow says how large something is: in tokens, by naming the text to count, or uncertain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from ctxbudget.chance import LogNormal, Spread, Uniform
 from ctxbudget.config.document import Document, Location
-from ctxbudget.config.fields import Strict, Text, Tokens
+from ctxbudget.config.fields import SPREADS, SomeTokens, Strict, Text, Tokens
 from ctxbudget.core.errors import ConfigError
 
 SKIPPED_FOLDERS = frozenset({".git", ".venv", "node_modules", "__pycache__"})
@@ -19,27 +20,66 @@ SKIPPED_FOLDERS = frozenset({".git", ".venv", "node_modules", "__pycache__"})
 
 
 class Source(Strict):
-    """One way to say a size; exactly one key is to be given."""
+    """One way to say a size; one key is to be given, or both of an uncertain size."""
 
     tokens: Tokens | None = Field(None, description="The size itself, taken as given.")
     text: Text | None = Field(None, description="A text to count.")
     file: Text | None = Field(None, description="A text file to count, relative to `root`.")
     glob: Text | None = Field(None, description="Text files to count, such as `src/**/*.py`.")
+    median: SomeTokens | None = Field(
+        None, description="Half of the cases stay below; with `p95`, for a log-normal size."
+    )
+    p95: SomeTokens | None = Field(None, description="95 of 100 cases stay below.")
+    min: Tokens | None = Field(
+        None, description="The least; with `max`, for a size that may be anything in between."
+    )
+    max: Tokens | None = Field(None, description="The most.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Source:
-        given = [way for way in WAYS if getattr(self, way) is not None]
+        for pair in SPREADS:
+            self._check_pair(*pair)
+        ways = [(way,) for way in WAYS] + list(SPREADS)
+        given = [" with ".join(way) for way in ways if getattr(self, way[0]) is not None]
         if len(given) != 1:
             raise PydanticCustomError(
                 "size",
-                "expected exactly one of tokens, text, file, glob, found {found}",
+                "expected exactly one of tokens, text, file, glob, median with p95, min with max, "
+                "found {found}",
                 {"found": " and ".join(given) or "none"},
             )
         return self
 
+    def _check_pair(self, low: str, high: str) -> None:
+        """Check that both ends of an uncertain size are there, and rise."""
+        least, most = getattr(self, low), getattr(self, high)
+        if (least is None) is not (most is None):
+            there, missing = (low, high) if most is None else (high, low)
+            raise PydanticCustomError(
+                "size",
+                f"`{there}` needs `{missing}`; add it, or give one number of tokens",
+                {"below": (there,)},
+            )
+        if least is not None and most is not None and most < least:
+            raise PydanticCustomError(
+                "size",
+                f"expected {{least}} or more, not under `{low}`, found {{most}}; raise it, or lower "
+                f"`{low}`",
+                {"least": f"{least:,}", "most": f"{most:,}", "below": (high,)},
+            )
+
+    @property
+    def spread(self) -> Spread | None:
+        """What an uncertain size may be; None of one that is certain."""
+        if self.median is not None and self.p95 is not None:
+            return LogNormal(median_tokens=self.median, p95_tokens=self.p95)
+        if self.min is not None and self.max is not None:
+            return Uniform(min_tokens=self.min, max_tokens=self.max)
+        return None
+
 
 WAYS = {"tokens": "integer", "text": "string", "file": "string", "glob": "string"}
-"""The ways to say a size, with their types in JSON."""
+"""The ways to say a certain size, with their types in JSON."""
 
 
 def _as_source(value: Any) -> Any:
@@ -53,7 +93,7 @@ Size = Annotated[
     BeforeValidator(_as_source),
     WithJsonSchema(
         {
-            "description": "Tokens, or a text, a file or a glob to count.",
+            "description": "Tokens, a text, a file or a glob to count, or an uncertain size.",
             "anyOf": [
                 {"type": "integer", "minimum": 0},
                 {
@@ -66,6 +106,22 @@ Size = Annotated[
                     "minProperties": 1,
                     "maxProperties": 1,
                 },
+                *(
+                    {
+                        "type": "object",
+                        "properties": {
+                            key: {
+                                "type": "integer",
+                                "minimum": 1 if key in ("median", "p95") else 0,
+                                "description": Source.model_fields[key].description,
+                            }
+                            for key in pair
+                        },
+                        "additionalProperties": False,
+                        "required": list(pair),
+                    }
+                    for pair in SPREADS
+                ),
             ],
         }
     ),
@@ -79,6 +135,18 @@ class Part:
     name: str
     """A file's path below the root, or empty."""
     tokens: int
+
+
+class Sizes(Protocol):
+    """Says how large a size is; an uncertain one is as expected."""
+
+    def parts(self, source: Source, /) -> tuple[Part, ...]:
+        """Return the pieces of a size: one, or one per file of a glob, sorted by path."""
+        ...
+
+    def tokens(self, source: Source, /) -> int:
+        """Return the whole size."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +171,9 @@ class Measure:
         Raises:
             ConfigError: a file cannot be read, or a glob finds none.
         """
-        if source.tokens is not None:
-            return (Part(name="", tokens=source.tokens),)
+        known = _known_tokens(source)
+        if known is not None:
+            return (Part(name="", tokens=known),)
         if source.text is not None:
             return (Part(name="", tokens=self.count_text(source.text)),)
         if source.file is not None:
@@ -152,3 +221,41 @@ class Measure:
         """Return where the file says this size."""
         found = self.document.find(key, value) if self.document is not None else None
         return found or (key,)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Knows what was counted before, and reads no file; it can go to another process."""
+
+    known: Mapping[Source, tuple[Part, ...]]
+
+    def parts(self, source: Source) -> tuple[Part, ...]:
+        """Return the pieces of a size."""
+        tokens = _known_tokens(source)
+        return self.known[source] if tokens is None else (Part(name="", tokens=tokens),)
+
+    def tokens(self, source: Source) -> int:
+        """Return the whole size."""
+        return sum(part.tokens for part in self.parts(source))
+
+
+def counted(part: BaseModel, sizes: Sizes) -> Counted:
+    """Return the sizes that a part of a file names, all counted; errors as of what counts them."""
+    named = (source for source in sources(part) if _known_tokens(source) is None)
+    return Counted({source: sizes.parts(source) for source in dict.fromkeys(named)})
+
+
+def sources(part: BaseModel) -> Iterator[Source]:
+    """Yield the sizes that a part of a file names, in the order of its keys."""
+    if isinstance(part, Source):
+        yield part
+    for _, value in part:
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, BaseModel):
+                yield from sources(one)
+
+
+def _known_tokens(source: Source) -> int | None:
+    """Return a size that needs no counting."""
+    spread = source.spread if source.tokens is None else None
+    return source.tokens if spread is None else spread.expected_tokens

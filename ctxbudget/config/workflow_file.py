@@ -18,6 +18,7 @@ from ctxbudget.config.fields import (
     Flag,
     Frac,
     Name,
+    Probability,
     Seconds,
     ShareOfBudget,
     ShareOfWindow,
@@ -25,12 +26,13 @@ from ctxbudget.config.fields import (
     SomeTokens,
     Strict,
     Text,
+    Times,
     Tokens,
     Weight,
     validated,
 )
 from ctxbudget.config.policy_file import PolicyFile
-from ctxbudget.config.sizes import Size, Source
+from ctxbudget.config.sizes import Size, Source, sources
 
 
 class Deliver(StrEnum):
@@ -100,6 +102,18 @@ class AgentPart(Strict):
     )
     turn: Turn | None = Field(None, description="What each of its calls but the last adds.")
     model: Text | None = Field(None, description="Its model, if not the phase's.")
+    fails: Probability = Field(0.0, description="How likely a try leaves nothing but its cost.")
+    tries: Times = Field(1, description="How often it is tried until one try does not fail.")
+
+    @model_validator(mode="after")
+    def _check_tries(self) -> AgentPart:
+        if self.tries > 1 and not self.fails:
+            raise PydanticCustomError(
+                "agent",
+                "`tries` needs `fails`, the probability that a try fails; add it, or leave `tries` out",
+                {"below": ("tries",)},
+            )
+        return self
 
 
 class WavePart(Strict):
@@ -112,6 +126,13 @@ class WavePart(Strict):
     def _check_ids(self) -> WavePart:
         _refuse_twice([item.id for item in self.items], ("items",))
         return self
+
+
+class RepeatPart(Strict):
+    """A loop: after each time, the phase may be run again."""
+
+    at_most: Times = Field(description="How often it runs at most, the first time included.")
+    again: Probability = Field(description="How likely it is run again after each time.")
 
 
 class PhasePart(Strict):
@@ -140,6 +161,8 @@ class PhasePart(Strict):
     waves: tuple[WavePart, ...] = Field((), description="Its agents, in waves.")
     model: Text | None = Field(None, description="Its model, if not the workflow's.")
     pause_s: Seconds = Field(0.0, description="A break before it; a long one lets the cache cool.")
+    repeat: RepeatPart | None = Field(None, description="Whether its work is done again.")
+    skip: Probability = Field(0.0, description="How likely it is left out.")
 
     @model_validator(mode="after")
     def _check_sense(self) -> PhasePart:
@@ -164,6 +187,11 @@ class PhasePart(Strict):
             "after": list(self.after),
         }
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may run more than once."""
+        return self.repeat is not None and self.repeat.at_most > 1 and self.repeat.again > 0
+
     def all_waves(self) -> tuple[WavePart, ...]:
         """Return the waves, whichever way they were written."""
         if self.waves or not self.agents:
@@ -173,7 +201,7 @@ class PhasePart(Strict):
         return (WavePart(agents=self.agents),)
 
     def main_calls(self) -> int:
-        """Return how many calls it makes in the orchestrator's thread."""
+        """Return how many calls it makes in the orchestrator's thread if it runs once."""
         each = 1 if self.calls is None else self.calls
         return each * max(1, len(self.all_waves()))
 
@@ -286,7 +314,11 @@ class Workflow(Strict):
         None, description="Default fixed if a phase has `allocate`, else dynamic."
     )
     policy: NameOrPolicy | None = Field(
-        None, description="Default aggressive with more than 3 phases, else moderate."
+        None,
+        description=(
+            "Default adaptive for one phase or 20 calls in a thread; else aggressive with more "
+            "than 3 phases, else moderate."
+        ),
     )
     deliver: Deliver = Field(Deliver.TOGETHER, description="How a wave's outputs arrive.")
     sizes: SizesPart = Field(default_factory=SizesPart, description="Assumed sizes.")
@@ -302,6 +334,16 @@ class Workflow(Strict):
     def _check_ids(self) -> Workflow:
         _refuse_twice([item.id for item in self.permanent], ("permanent",))
         return self
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether chance has a say in it: two of its runs may differ."""
+        agents = (agent for one in self.phases for wave in one.all_waves() for agent in wave.agents)
+        return (
+            any(size.spread is not None for size in sources(self))
+            or any(one.skip > 0 or one.may_repeat for one in self.phases)
+            or any(agent.fails > 0 for agent in agents)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

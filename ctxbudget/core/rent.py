@@ -126,6 +126,8 @@ class RentPolicy:
         found = list[_Idle]()
         for stay in self.stays:
             watch = moment.store.matching(stay.what)
+            if not watch:
+                continue
             limit = max(1.0, stay.idle_calls * self.times)
             least = 1.0 if is_urgent else limit
             for entry in watch.least_used_first():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator, KeysView
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ctxbudget.core.types import CONVERSATION, Form, Item, Kind, Layer
@@ -29,15 +29,6 @@ class Filter:
     min_tokens: int = 0
     ready: bool | None = None
     superseded: bool | None = None
-    _hash: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        said = (self.layers, self.kinds, self.tools, self.not_tools, self.forms, self.min_tokens)
-        object.__setattr__(self, "_hash", hash((*said, self.ready, self.superseded)))
-
-    def __hash__(self) -> int:
-        """Return the hash, made once: watches are looked up by filter at every call."""
-        return self._hash
 
     def matches(self, item: Item) -> bool:
         """Return True if the item may be selected by this filter."""

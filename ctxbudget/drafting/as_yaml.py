@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import Any, Final
 
 from ctxbudget.drafting.draft import Draft, DraftPhase
-
-WIDTH: Final = 99
-"""Of the comments at the top."""
+from ctxbudget.writing.noted import Noted, as_text, bare
 
 NOT_THIS_RUN: Final = (
     "To choose a policy for this very session, use `ctxbudget replay`: it has each item as it came. "
@@ -25,26 +20,16 @@ MOST_READS: Final = 6
 WHOLE: Final = "100%"
 """The budget: a share, so that another window can be tried."""
 
-_PLAIN: Final = re.compile(r"[A-Za-z][\w.-]*")
-_NOT_TEXT: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-
 
 def as_data(draft: Draft) -> dict[str, Any]:
     """Return a draft as the content of a workflow file."""
-    found: dict[str, Any] = {"name": draft.name, "about": about(draft)}
-    if draft.model:
-        found["model"] = draft.model
-    found |= {"window": draft.window_tokens, "budget": WHOLE, "policy": "none"}
-    if draft.call_s is not None:
-        found["call_s"] = draft.call_s
-    permanent = [{"id": name, "tokens": tokens} for name, tokens, _ in _permanent(draft)]
-    if permanent:
-        found["permanent"] = permanent
-    found["phases"] = [
-        _phase(phase, after)
-        for phase, after in zip(draft.phases, (None, *draft.phases), strict=False)
-    ]
-    return found
+    content: dict[str, Any] = bare(_content(draft))
+    return content
+
+
+def as_yaml(draft: Draft) -> str:
+    """Return a draft as the text of a workflow file, with comments."""
+    return as_text((*draft.notes, NOT_THIS_RUN), _content(draft))
 
 
 def about(draft: Draft) -> str:
@@ -53,40 +38,27 @@ def about(draft: Draft) -> str:
     return f"A recorded session of {calls:,} call{'' if calls == 1 else 's'}, as a workflow."
 
 
-def as_yaml(draft: Draft) -> str:
-    """Return a draft as the text of a workflow file, with comments."""
-    return "\n".join(_lines(draft)) + "\n"
-
-
-def _lines(draft: Draft) -> Iterator[str]:
-    for note in (*draft.notes, NOT_THIS_RUN):
-        yield from wrap(
-            note,
-            WIDTH,
-            initial_indent="# ",
-            subsequent_indent="# ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    yield f"name: {_scalar(draft.name)}"
-    yield f"about: {_scalar(about(draft))}"
+def _content(draft: Draft) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": draft.name, "about": about(draft)}
     if draft.model:
-        yield f"model: {_scalar(draft.model)}"
-    yield f"window: {draft.window_tokens} # the model's, or the largest prompt if that is larger"
-    yield f"budget: {WHOLE} # of the window; lower it to see what that would take"
-    yield "policy: none # replaces nothing, as recorded; try others with --policy"
+        found["model"] = draft.model
+    window = "the model's, or the largest prompt if that is larger"
+    found["window"] = Noted(draft.window_tokens, window)
+    found["budget"] = Noted(WHOLE, "of the window; lower it to see what that would take")
+    found["policy"] = Noted("none", "replaces nothing, as recorded; try others with --policy")
     if draft.call_s is not None:
-        yield f"call_s: {draft.call_s} # the median time from one call to the next"
-    permanent = list(_permanent(draft))
+        found["call_s"] = Noted(draft.call_s, "the median time from one call to the next")
+    permanent = [
+        Noted({"id": name, "tokens": tokens}, note) for name, tokens, note in _permanent(draft)
+    ]
     if permanent:
-        yield "permanent:"
-        for name, tokens, note in permanent:
-            yield f"  - {{id: {name}, tokens: {tokens}}} # {note}"
-    yield "phases:"
-    before: DraftPhase | None = None
-    for phase in draft.phases:
-        yield from _phase_lines(phase, before)
-        before = phase
+        found["permanent"] = permanent
+    phases = [
+        _phase(phase, after)
+        for phase, after in zip(draft.phases, (None, *draft.phases), strict=False)
+    ]
+    found["phases"] = Noted(phases, is_spaced=True)
+    return found
 
 
 def _permanent(draft: Draft) -> Iterator[tuple[str, int, str]]:
@@ -110,52 +82,26 @@ def _phase(phase: DraftPhase, before: DraftPhase | None) -> dict[str, Any]:
     if phase.model is not None:
         found["model"] = phase.model
     if phase.pause_s:
-        found["pause_s"] = phase.pause_s
-    reads = [tokens for tokens, _ in _reads(phase)]
+        cold = "nothing was asked for so long: the cache went cold"
+        found["pause_s"] = Noted(phase.pause_s, cold)
+    reads = [Noted(tokens, note) for tokens, note in _reads(phase)]
     if reads:
         found["reads"] = reads
     if sizes.agents:
-        found["agents"] = [
+        agents = [
             {"id": f"agent_{number}", "prompt": one.prompt_tokens, "output": one.output_tokens}
             for number, one in enumerate(sizes.agents, 1)
         ]
+        started = "an agent's prompt is the call that started it, its output the result"
+        found["agents"] = Noted(agents, started)
     found["calls"] = phase.calls
     if _has_turn(phase):
         turn = {"call": sizes.call_tokens, "result": sizes.result_tokens}
-        found["turn"] = {**turn, "tool": phase.tool} if phase.tool else turn
+        turn_with_tool = {**turn, "tool": phase.tool} if phase.tool else turn
+        found["turn"] = Noted(turn_with_tool, _turn_note(phase))
     if sizes.output_tokens:
-        found["output"] = sizes.output_tokens
+        found["output"] = Noted(sizes.output_tokens, "the answer with which it ended")
     return found
-
-
-def _phase_lines(phase: DraftPhase, before: DraftPhase | None) -> Iterator[str]:
-    """Yield a phase's lines, with a blank one ahead of it if there is one before."""
-    sizes = phase.sizes
-    if before is not None:
-        yield ""
-    yield f"  - id: {phase.id}"
-    if before is not None:
-        yield f"    after: [{before.id}]"
-    if phase.model is not None:
-        yield f"    model: {_scalar(phase.model)}"
-    if phase.pause_s:
-        yield f"    pause_s: {phase.pause_s} # nothing was asked for so long: the cache went cold"
-    reads = list(_reads(phase))
-    if reads:
-        yield "    reads:"
-        yield from (f"      - {tokens} # {note}" for tokens, note in reads)
-    if sizes.agents:
-        yield "    agents: # an agent's prompt is the call that started it, its output the result"
-    for number, one in enumerate(sizes.agents, 1):
-        size = f"prompt: {one.prompt_tokens}, output: {one.output_tokens}"
-        yield f"      - {{id: agent_{number}, {size}}}"
-    yield f"    calls: {phase.calls}"
-    if _has_turn(phase):
-        tool = f", tool: {_scalar(phase.tool)}" if phase.tool else ""
-        turn = f"{{call: {sizes.call_tokens}, result: {sizes.result_tokens}{tool}}}"
-        yield f"    turn: {turn} # {_turn_note(phase)}"
-    if sizes.output_tokens:
-        yield f"    output: {sizes.output_tokens} # the answer with which it ended"
 
 
 def _has_turn(phase: DraftPhase) -> bool:
@@ -186,10 +132,3 @@ def _reads(phase: DraftPhase) -> Iterator[tuple[int, str]]:
             yield one.tokens, "a file, read early" if one.is_file else "a tool's result, early"
     if sizes.part_tokens:
         yield sizes.part_tokens, "of later tool results, so much that the calls send what they sent"
-
-
-def _scalar(text: str) -> str:
-    """Return a printable text as YAML: plain where that is safe, else in double quotes."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
-        return text
-    return json.dumps(text, ensure_ascii=False)

@@ -207,6 +207,7 @@ class Bill:
         duplicates: what was recorded, and so counted, more than once.
         rates: calls at a rate that is not modelled, by rate; they cost the standard one here.
         undated_calls: calls left out because a range is asked for and their time is not known.
+        heard: is told of each call that counts, with its row; None as long as nobody asks.
     """
 
     def __init__(
@@ -224,6 +225,7 @@ class Bill:
         self.duplicates: list[Duplicate] = []
         self.rates: dict[str, int] = {}
         self.undated_calls = 0
+        self.heard: Callable[[Thread, UsageRow], object] | None = None
         self._in_range = in_range
         self._first_in: dict[str, RecordedFile] = {}
 
@@ -239,6 +241,8 @@ class Bill:
                 thread = threads[row.agent] = Thread(file=file, agent=row.agent)
             cost = cost_of(row, self.prices)
             thread.sums.add(row, cost)
+            if self.heard is not None:
+                self.heard(thread, row)
             if self.by != "session":
                 self.groups.setdefault(self._group(row, file), Sums()).add(row, cost)
             if row.rate != STANDARD:

@@ -1,0 +1,160 @@
+"""What `ctxbudget schedule` does once its options are read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from ctxbudget.cli.output import console, print_json
+from ctxbudget.config.document import parse_document
+from ctxbudget.config.fields import budget_option, tokens_option, validated
+from ctxbudget.config.lookup import find
+from ctxbudget.config.run_setup import Overrides, set_up_run
+from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.schedule.proposal import Proposal, propose
+from ctxbudget.schedule.rewriting import with_order
+from ctxbudget.simulate import measure_for, simulate
+
+
+def run(
+    *,
+    workflow: str,
+    policy: str | None,
+    budget: str | None,
+    window: str | None,
+    model: str | None,
+    deliver: str | None,
+    slack: str | None,
+    output: str | None,
+    force: bool,
+    as_machine: bool,
+) -> None:
+    """Find the order, write the file if one is wanted, and print.
+
+    Raises:
+        ConfigError: the workflow or an option is wrong, or the file cannot be written.
+        BudgetExceededError: what may not be pruned does not fit the window.
+    """
+    if model is not None and not model.strip():
+        raise ConfigError("expected a model's name, found nothing", location=("--model",))
+    target = _target(output, force=force)
+    loaded = read_workflow(find("workflows", workflow))
+    overrides = Overrides(
+        policy=policy,
+        budget=budget_option(budget, "--budget") if budget is not None else None,
+        window_tokens=tokens_option(window, "--window") if window is not None else None,
+        deliver=Deliver(deliver) if deliver is not None else None,
+        model=model,
+    )
+    proposal = propose(loaded, overrides, _slack_frac(slack))
+    if target is not None:
+        text = _reordered_text(loaded, proposal)
+        _check(text, target, overrides, proposal)
+        _write(target, text)
+    date = _price_date(proposal)
+    if as_machine:
+        from ctxbudget.report.schedule_json import proposal_data
+
+        print_json({**proposal_data(proposal, date), "written": output})
+        return
+    from ctxbudget.report.schedule_terminal import print_proposal
+
+    out = console()
+    print_proposal(out, proposal, date)
+    if target is not None:
+        out.print(f"written: {output}", markup=False)
+
+
+def _slack_frac(given: str | None) -> float:
+    if given is None:
+        return 0.0
+    match = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(%?)\s*", given)
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(
+            f"expected a share such as 5% or 0.05, up to 100%, found {given!r}",
+            location=("--slack",),
+        )
+    return share
+
+
+def _price_date(proposal: Proposal) -> str | None:
+    if not proposal.as_filed.metrics.is_priced:
+        return None
+    from ctxbudget.prices import price_date
+
+    return price_date()
+
+
+# ---- the file that is written
+
+
+def _target(output: str | None, *, force: bool) -> Path | None:
+    if output is None:
+        if force:
+            raise ConfigError("needs a file to replace; add --write FILE", location=("--force",))
+        return None
+    if not output.strip():
+        raise ConfigError("is empty; name a file", location=("--write",))
+    path = Path(output)
+    if os.path.lexists(path) and not force:
+        raise ConfigError("is there already; choose another name or add --force", path=output)
+    if path.exists() and not path.is_file():
+        raise ConfigError("is not a file; choose another name", path=output)
+    return path
+
+
+def _reordered_text(loaded: LoadedWorkflow, proposal: Proposal) -> str:
+    path = loaded.document.path
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise ConfigError(f"{reason}; check the path", path=path) from None
+    number = {part.id: index for index, part in enumerate(loaded.workflow.phases)}
+    return with_order(text, path, [number[name] for name in proposal.proposed.order])
+
+
+def _check(text: str, target: Path, overrides: Overrides, proposal: Proposal) -> None:
+    """Check that the workflow comes out as proposed where it is to stand.
+
+    Raises:
+        ConfigError: it does not, as where it names files beside it.
+    """
+    suffix = f"; to write it there, `root` and what it names have to be found from {target.parent}"
+    try:
+        document = parse_document(text, str(target))
+        loaded = LoadedWorkflow(workflow=validated(Workflow, document), document=document)
+        peak = simulate(set_up_run(loaded, overrides), measure_for(loaded)).run.peak_tokens
+    except ConfigError as error:
+        raise ConfigError(
+            error.message + suffix, path=error.path, line=error.line, location=error.location
+        ) from None
+    if peak != proposal.proposed.peak_tokens:
+        raise ConfigError(
+            f"written there, it would peak at {peak:,} tokens, not at "
+            f"{proposal.proposed.peak_tokens:,}" + suffix,
+            path=str(target),
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that takes its name only when all of it is there."""
+    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        try:
+            with partial.open("x", encoding="utf-8", newline="") as file:
+                file.write(text)
+            if target.exists():
+                shutil.copymode(target, partial)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise ConfigError(f"{reason}; choose another place", path=str(path)) from None

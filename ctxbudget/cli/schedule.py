@@ -1,0 +1,65 @@
+"""`ctxbudget schedule`: its options. The work is in `run_schedule`, imported only to do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ctxbudget.cli.completing import files, policies, workflows
+
+
+@click.command("schedule")
+@click.argument("workflow", shell_complete=workflows)
+@click.option(
+    "--policy",
+    metavar="NAME|FILE|MODULE:ATTR",
+    shell_complete=policies,
+    help="Use this policy. NAME:key=value sets a param.",
+)
+@click.option(
+    "--budget", metavar="LIMIT", help="Input tokens allowed: 7500, 60k or 30% (of window)."
+)
+@click.option("--window", metavar="TOKENS", help="The model's window: 200000 or 200k.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="The run's model: its prices, cache and (unless given) window.",
+)
+@click.option(
+    "--deliver",
+    type=click.Choice(["together", "in_turn"]),
+    help="How the outputs of one wave arrive.",
+)
+@click.option(
+    "--slack",
+    metavar="SHARE",
+    help="Allow the peak so much above the lowest, such as 5%, if that saves switches of model.",
+)
+@click.option(
+    "-o",
+    "--write",
+    "output",
+    metavar="FILE",
+    shell_complete=files,
+    help="Write the workflow with its phases in the proposed order.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
+def command(**options: Any) -> None:
+    """Find the order of WORKFLOW's phases that keeps the peak of the main thread lowest.
+
+    WORKFLOW is a YAML file or the name of a shipped one. `after` says which orders are possible;
+    the file's order is what `simulate` plays. Of orders with the same peak, the one with the
+    fewest switches of model is proposed, then the one nearest to the file's. Both orders are
+    played, and shown with the peak of each phase.
+
+    \b
+    Examples:
+      ctxbudget schedule flow.yaml
+      ctxbudget schedule flow.yaml --write better.yaml
+      ctxbudget schedule flow.yaml --slack 5%
+    """
+    from ctxbudget.cli.run_schedule import run
+
+    run(**options)

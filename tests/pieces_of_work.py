@@ -1,0 +1,47 @@
+"""Functions for workers of `run_all`, in a module that every worker can import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def who(number: int) -> tuple[int, int]:
+    """Return the number and the process, after a moment that makes later ones quicker."""
+    time.sleep(0.05 if number == 0 else 0.01)
+    return number, os.getpid()
+
+
+def refuse_three(number: int) -> int:
+    if number == 3:
+        raise ValueError("three is refused")
+    return number
+
+
+def die_once(marked: tuple[int, str]) -> int:
+    """Return the number; the first worker that has 2 in hand is killed."""
+    number, folder = marked
+    Path(folder, f"{number} by {os.getpid()} at {time.time_ns()}").touch()
+    seen = Path(folder, "died")
+    if number == 2 and not seen.exists():
+        seen.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def always_die(number: int) -> int:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def forever(folder: str) -> None:
+    """Say which process this is, and go on until it is ended."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)

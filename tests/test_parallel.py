@@ -1,0 +1,182 @@
+"""Tests of work on many inputs: order, deaths, interrupts, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+from pieces_of_work import always_die, die_once, refuse_three, square, who
+
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.parallel import AHEAD_PER_WORKER, TRIES, Backend, WorkersDiedError, run_all
+
+TESTS = Path(__file__).parent
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that takes a moment; the test hangs no longer than a minute."""
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process is there and not only waiting to be taken note of."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2])
+def test_results_come_in_the_order_of_the_inputs(workers: int | None) -> None:
+    done: list[int] = []
+    results = run_all(square, range(20), workers=workers, on_done=lambda: done.append(1))
+    assert next(results) == 0
+    assert len(done) == 1
+    assert list(results) == [number * number for number in range(1, 20)]
+    assert len(done) == 20
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_input_is_no_result(workers: int) -> None:
+    assert list(run_all(square, [], workers=workers)) == []
+
+
+def test_one_worker_is_this_process_and_two_are_two_others() -> None:
+    assert {process for _, process in run_all(who, range(3))} == {os.getpid()}
+    found = list(run_all(who, range(20), workers=2))
+    assert [number for number, _ in found] == list(range(20))
+    processes = {process for _, process in found}
+    assert os.getpid() not in processes
+    assert len(processes) == 2
+    wait_until(lambda: not any(map(is_running, processes)))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_work_comes_at_its_place(workers: int) -> None:
+    results = run_all(refuse_three, range(9), workers=workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three is refused"):
+        next(results)
+    assert list(results) == []
+
+
+def test_what_a_killed_worker_had_in_hand_is_done_again(tmp_path: Path) -> None:
+    marked = [(number, str(tmp_path)) for number in range(30)]
+    done: list[int] = []
+    results = run_all(die_once, marked, workers=2, on_done=lambda: done.append(1))
+    assert list(results) == list(range(30))
+    assert len(done) == 30
+    assert (tmp_path / "died").exists()
+    begun = [int(path.name.split()[0]) for path in tmp_path.iterdir() if " by " in path.name]
+    assert begun.count(2) == 2
+    assert begun.count(29) == 1  # only what was in hand is begun again
+    assert len(begun) <= 30 + 2 * AHEAD_PER_WORKER
+
+
+def test_work_that_kills_every_worker_is_given_up() -> None:
+    results = run_all(always_die, range(5), workers=2)
+    with pytest.raises(WorkersDiedError, match=f"died {TRIES} times over the same piece") as raised:
+        list(results)
+    assert raised.value.tries == TRIES
+
+
+def test_closing_ends_the_processes_that_it_started_and_no_others(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    other.mkdir()
+    bystander = subprocess.Popen(
+        [sys.executable, "-c", f"import pieces_of_work as p; p.forever({str(other)!r})"], cwd=TESTS
+    )
+    try:
+        script = (
+            "from pieces_of_work import forever\n"
+            "from ctxbudget.parallel import run_all\n"
+            f"list(run_all(forever, [{str(mine)!r}] * 2, workers=2))\n"
+        )
+        ours = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=TESTS, stderr=subprocess.PIPE, text=True
+        )
+        wait_until(lambda: len(list(mine.iterdir())) == 2 and bool(list(other.iterdir())))
+        workers = [int(path.name) for path in mine.iterdir()]
+        assert all(map(is_running, workers))
+        ours.send_signal(signal.SIGINT)
+        _, said = ours.communicate(timeout=60)
+        assert said.rstrip().endswith("KeyboardInterrupt")
+        assert said.count("Traceback") == 1  # the workers say nothing
+        wait_until(lambda: not any(map(is_running, workers)))
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    script = (
+        "from pieces_of_work import forever\n"
+        "from ctxbudget.parallel import run_all\n"
+        f"list(run_all(forever, [{str(tmp_path)!r}] * 2, workers=2))\n"
+    )
+    ours = subprocess.Popen([sys.executable, "-c", script], cwd=TESTS)
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    ours.kill()
+    ours.wait()
+    wait_until(lambda: not any(map(is_running, workers)))
+
+
+@pytest.mark.parametrize(
+    ("backend", "module"), [(Backend.RAY, "ray"), (Backend.DASK, "distributed")]
+)
+def test_a_missing_package_is_named(
+    backend: Backend, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # how Python marks what cannot be imported
+    with pytest.raises(ConfigError) as raised:
+        list(run_all(square, range(3), workers=2, backend=backend))
+    assert str(raised.value) == (
+        f"--backend: {backend} is not installed; pip install 'ctxbudget[{backend}]', or use processes"
+    )
+
+
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_a_cluster_that_is_there_is_used_and_goes_on(backend: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "on_cluster.py", backend, str(tmp_path)],
+        cwd=TESTS,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "squares": [0, 1, 4, 9, 16, 25, 36],
+        "done": 7,
+        "error": "three is refused",
+        "after a death": [0, 1, 2, 3],
+        "deaths": TRIES,
+        "goes on": True,
+    }
+    assert (tmp_path / "died").exists()
+
+
+def test_starting_the_command_imports_none_of_it() -> None:
+    script = (
+        "import sys, ctxbudget.cli.simulate, ctxbudget.cli.run_simulation\n"
+        "print(sorted({'loky', 'joblib', 'ray', 'distributed'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
