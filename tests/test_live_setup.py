@@ -55,7 +55,7 @@ def test_without_anything_there_is_one_phase_and_a_common_window() -> None:
     assert [phase.id for phase in start.phases] == ["work"]
     assert (start.workflow, start.scale.window_tokens) == ("run", 200_000)
     assert (start.scale.reserve_tokens, start.scale.budget_tokens) == (0, 200_000)
-    assert start.policy["name"] == "moderate"
+    assert start.policy["name"] == "adaptive"
     assert (start.money, start.prices, start.caches) == ((), {}, {})
     assert not start.strips_thinking
     assert not start.reviews

@@ -12,8 +12,8 @@ from ctxbudget.config.lookup import find, names
 from ctxbudget.config.run_setup import Overrides, set_up_run
 from ctxbudget.config.workflow_file import Deliver, read_workflow
 from ctxbudget.core.errors import JournalError
-from ctxbudget.core.events import ItemTouched
-from ctxbudget.core.types import Form
+from ctxbudget.core.events import ItemTouched, Pruned
+from ctxbudget.core.types import Do, Form
 from ctxbudget.journal import JournalWriter, TextLine, read_journal, read_records
 from ctxbudget.metrics import Metrics
 from ctxbudget.simulate import measure_for, simulate
@@ -93,6 +93,38 @@ def test_a_live_run_whose_policy_looks_at_uses_replays_to_the_same_bytes(tmp_pat
     assert any(isinstance(event, ItemTouched) for event in read_journal(path))
     # both came more than three calls ago; one was used since
     assert [forms[name] for name in results[:2]] == [Form.WHOLE, Form.CLEAR]
+    texts = {one.hash: one.content for one in read_records(path) if isinstance(one, TextLine)}
+    file = io.StringIO()
+    replay(read_journal(path), [JournalWriter(file, texts.__getitem__)])
+    assert file.getvalue() == path.read_text(encoding="utf-8")
+
+
+def test_a_live_run_under_adaptive_replays_to_the_same_bytes(tmp_path: Path) -> None:
+    """A file is read, edited and read again; then the cache goes cold, and old results go."""
+    path, clock = tmp_path / "live.jsonl", iter(range(0, 10**9, 5))
+    start = [0]
+    run = Run.open(
+        policy="adaptive",
+        journal=path,
+        window_tokens=100_000,
+        clock=lambda: float(start[0] + next(clock)),
+    )
+    run.user("make the totals right")
+    lines = [f"total_{number} = price_{number} * rate_{number % 7}  # line" for number in range(80)]
+    for number in range(24):
+        run.prompt()
+        shown = "\n".join(lines[number : number + 50]) if number % 3 else f"step_{number} ok\n" * 60
+        tool = ("Bash", "Read", "Read")[number % 3]
+        run.tool_call(tool, {"path": f"src/part_{number % 2}.py"}, call_id=f"c{number}")
+        run.tool_result(f"c{number}", shown)
+        start[0] += 400 if number in (12, 20) else 0
+    run.prompt()
+    run.finish()
+    run.close()
+    events = list(read_journal(path))
+    did = {event.do for event in events if isinstance(event, Pruned)}
+    assert did == {Do.NAMES, Do.DEDUPE}
+    assert any(isinstance(event, ItemTouched) for event in events)
     texts = {one.hash: one.content for one in read_records(path) if isinstance(one, TextLine)}
     file = io.StringIO()
     replay(read_journal(path), [JournalWriter(file, texts.__getitem__)])

@@ -96,6 +96,8 @@ def _mapping(content: Mapping[str, Any], indent: str) -> Iterator[str]:
 def _entry(start: str, one: Any, indent: str) -> Iterator[str]:
     """Yield the lines of a key or a list's dash, and of what stands behind it."""
     value, note, is_spaced = _taken_apart(one)
+    if isinstance(value, Mapping) and not bare(value):
+        value = {}  # comments alone would leave nothing, not an empty mapping
     flow = None if is_spaced and value else _flow(value)
     if flow is not None and len(start) + 1 + len(flow) <= WIDTH:
         yield from _with_note(f"{start} {flow}", note, indent)
@@ -125,7 +127,8 @@ def _list(elements: Sequence[Any], indent: str, *, is_spaced: bool) -> Iterator[
         value, note, _ = _taken_apart(one)
         flow = _flow(value)
         fits = flow is not None and len(indent) + 2 + len(flow) <= WIDTH
-        if not isinstance(value, Mapping) or (fits and not is_spaced):
+        is_empty = isinstance(value, Mapping) and not bare(value)
+        if not isinstance(value, Mapping) or is_empty or (fits and not is_spaced):
             yield from _entry(f"{indent}-", one, indent)
             continue
         if is_spaced and number:
