@@ -57,6 +57,8 @@ def any_run(name: str, options: Options) -> Under:
     """
     if options.model is not None and not options.model.strip():
         raise ConfigError("expected a model's name, found nothing", location=("--model",))
+    if not name.strip():
+        raise ConfigError("expected a file, found nothing; name a workflow, a journal or a session")
     path = Path(name)
     if name != "-" and path.is_dir():
         raise SourceError(f"{name}: is a directory; name a file in it")

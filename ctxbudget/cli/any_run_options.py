@@ -1,4 +1,4 @@
-"""Options of the commands that take any file that tells of a run: `check`, `diff`."""
+"""Options that several commands share: of the run, and of what is printed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from ctxbudget.core.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,3 +23,13 @@ def run_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def check_one_form(*, as_machine: bool, as_markdown: bool) -> None:
+    """Check that not both JSON and Markdown are asked for.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if as_machine and as_markdown:
+        raise ConfigError("goes without --json; leave one out", location=("--markdown",))

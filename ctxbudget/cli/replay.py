@@ -46,6 +46,7 @@ from ctxbudget.cli.html_file import html_option
 )
 @html_option
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a table for a pull request.")
 def command(**options: Any) -> None:
     """Say what other policies would have made of a recorded session, and what they would have lost.
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.journal_view import note, read_into
 from ctxbudget.cli.output import console, print_json
@@ -60,8 +61,10 @@ def run(
     prompts: str | None,
     html: Path | None,
     as_machine: bool,
+    as_markdown: bool,
 ) -> None:
     """Replay and print."""
+    check_one_form(as_machine=as_machine, as_markdown=as_markdown)
     check_html(html)
     drawing = Drawing(assumes_summaries=True) if html is not None else None
     settings = Settings(
@@ -101,6 +104,10 @@ def run(
         from ctxbudget.report.what_if_json import replayed_as_data
 
         print_json(replayed_as_data(replayed, misses=misses))
+    elif as_markdown:
+        from ctxbudget.report.run_markdown import replayed_markdown
+
+        click.echo(replayed_markdown(replayed))
     else:
         from ctxbudget.report.what_if_terminal import print_replayed
 

@@ -9,9 +9,10 @@ from typing import Final
 import click
 
 from ctxbudget.cli.any_run import Options, any_run
+from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.comparing import MAY_GROW, Allowed, Comparison, Growth, compare, growth
-from ctxbudget.core.errors import ConfigError, near_misses
+from ctxbudget.core.errors import ConfigError
 from ctxbudget.outcome import BY_KEY, Unit
 from ctxbudget.report.diff_json import compared_as_data
 from ctxbudget.report.diff_markdown import compared_markdown
@@ -36,8 +37,7 @@ def run(
     as_markdown: bool,
 ) -> int:
     """Play both, print what changed, and return the exit code."""
-    if as_machine and as_markdown:
-        raise ConfigError("goes without --json; leave one out", location=("--markdown",))
+    check_one_form(as_machine=as_machine, as_markdown=as_markdown)
     limits = [] if allowed is None else [_allowed(pair) for pair in allowed.split(",")]
     options = Options(model=model, window=window, budget=budget)
     found = _compared(before, after, policies, options)
@@ -85,7 +85,7 @@ def _allowed(pair: str) -> Allowed:
     key, _, text = (part.strip() for part in pair.partition("="))
     if key not in MAY_GROW:
         raise ConfigError(
-            f"expected one of {', '.join(MAY_GROW)}, found {key!r}; {near_misses(key, MAY_GROW)}",
+            f"expected one of {', '.join(MAY_GROW)}, found {key!r}",
             location=(OPTION,),
         )
     match = _AMOUNT.fullmatch(text)
@@ -117,6 +117,6 @@ def _is_fit(match: re.Match[str], unit: Unit) -> bool:
     """Return whether an amount is one of the unit: no tenths of calls, no thousands of dollars."""
     if match[2] == "%":
         return True
-    if unit is Unit.USD:
-        return match[2] is None
-    return "." not in match[1] or (unit is Unit.TOKENS and match[2] is not None)
+    if unit is Unit.TOKENS:
+        return "." not in match[1] or match[2] is not None
+    return match[2] is None and (unit is Unit.USD or "." not in match[1])

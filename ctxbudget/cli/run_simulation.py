@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.cli.simulate_runs import many_runs, run_many
@@ -43,6 +44,7 @@ def run(
     journal: Path | None,
     html: Path | None,
     as_machine: bool,
+    as_markdown: bool,
     fail_on: str | None,
     run_count: int | None,
     seed: int | None,
@@ -50,7 +52,8 @@ def run(
     backend: str | None,
 ) -> int:
     """Simulate, print, and return the exit code."""
-    of_one = (("--journal", journal), ("--html", html))
+    check_one_form(as_machine=as_machine, as_markdown=as_markdown)
+    of_one = (("--journal", journal), ("--html", html), ("--markdown", as_markdown or None))
     many = many_runs(run_count, seed, workers, backend, refused=of_one)
     check_html(html)
     drawing = Drawing() if html is not None else None
@@ -76,6 +79,10 @@ def run(
         write_html(html, simulated_page(runs, none, drawing.runs, _notes(setups[0]), date))
     if as_machine:
         print_json(as_json.simulation(runs, none, date))
+    elif as_markdown:
+        from ctxbudget.report.run_markdown import simulation_markdown
+
+        click.echo(simulation_markdown(runs, none, date))
     else:
         from ctxbudget.report import terminal
 

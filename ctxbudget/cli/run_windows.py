@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
@@ -30,8 +31,7 @@ def run(
     as_markdown: bool,
 ) -> None:
     """Play both ways and print."""
-    if as_machine and as_markdown:
-        raise ConfigError("goes without --json; leave one out", location=("--markdown",))
+    check_one_form(as_machine=as_machine, as_markdown=as_markdown)
     if model is not None and not model.strip():
         raise ConfigError("expected a model's name, found nothing", location=("--model",))
     overrides = Overrides(

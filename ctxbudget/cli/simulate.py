@@ -39,6 +39,7 @@ from ctxbudget.cli.html_file import html_option
 @click.option("--journal", type=click.Path(path_type=Path), help="Write every event as JSONL.")
 @html_option
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print tables for a pull request.")
 @click.option(
     "--fail-on",
     type=click.Choice(["warn", "critical", "overflow"]),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from ctxbudget.report.plain import one_line
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&$@])")
-"""What would be markup, a mention or HTML in a comment."""
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>|#~&$@]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))")
+"""What would be markup, a mention or HTML in a comment; `_` within a word is none."""
 
 
 def escaped(text: str) -> str:

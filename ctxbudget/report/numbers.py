@@ -31,12 +31,12 @@ def cell(number: Number, unit: Unit) -> str:
 
 
 def difference(number: Number, unit: Unit) -> str:
-    """Return a difference for a table, with its sign."""
+    """Return a difference for a table, with its sign; one of shares is rounded down, as they are."""
     match unit:
         case Unit.USD:
             return f"{number:+,.4f}"
         case Unit.SHARE:
-            return f"{float(number) * 100:+.2f} points"
+            return f"{floor(float(number) * 10**SHARE_DIGITS + 1e-9) / 100:+.2f} points"
         case _:
             return f"{number:+,}"
 

@@ -1,0 +1,409 @@
+"""Tests of `ctxbudget check`: each limit on both sides of its value, on each kind of file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ROOT, Command, Ran, in_subprocess, written
+
+SESSION = ROOT / "docs" / "examples" / "session.jsonl.gz"
+
+FLOW = """
+name: shop
+window: 10000
+budget: 5000
+policy: none
+model: claude-sonnet-4-6
+permanent:
+  - {id: rules, tokens: 500}
+phases:
+  - {id: plan, output: 300, calls: 2}
+  - id: build
+    after: [plan]
+    calls: 3
+    turn: {call: 100, result: 900}
+    output: 400
+"""
+# Peak: 500 + 300 + two turns of 1,000 + 400. Sent: 2 x 500, then 800, 1,800 and 2,800.
+# Cost in USD a million: 1,800 uncached tokens at 3 (prompts below 1,024 are not cached), 1,800
+# and then 1,000 written at 3.75, 1,800 read at 0.30.
+PEAK, SENT, COST = 3200, 6400, "0.01644"
+
+TIDY = """
+  name: tidy
+  rules:
+    - name: keep two results
+      on: before_call
+      select: {kind: tool_result, keep_last: 2}
+      do: clear
+      why: older results are stale
+"""
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Path:
+    return written(tmp_path, FLOW)
+
+
+@pytest.fixture
+def tidy(tmp_path: Path) -> Path:
+    """Return a workflow whose policy writes the cache again with each call but the first ones."""
+    text = FLOW.replace("policy: none", f"policy:{TIDY}").replace("calls: 3", "calls: 8")
+    return written(tmp_path, text, "tidy.yaml")
+
+
+@pytest.fixture
+def journal(ctxbudget: Command, tidy: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "run.jsonl"
+    assert ctxbudget("simulate", tidy, "--journal", path).code == 0
+    return path
+
+
+def the_limit(ran: Ran) -> dict[str, Any]:
+    (file,) = ran.json["files"]
+    (limit,) = file["limits"]
+    found: dict[str, Any] = limit
+    return found
+
+
+# ---- a workflow
+
+
+@pytest.mark.parametrize(
+    ("option", "kept", "broken", "found"),
+    [
+        ("--max-peak", "3200", "3199", PEAK),
+        ("--max-peak", "3.2k", "3.1k", PEAK),
+        ("--max-peak", "64%", "63.9%", PEAK),
+        ("--max-peak", "64% of budget", "63.9% of budget", PEAK),
+        ("--max-peak", "32% of window", "31.9% of window", PEAK),
+        ("--max-peak", "6800 below hard_limit", "6801 below hard_limit", PEAK),
+        ("--max-sent", "6400", "6399", SENT),
+        ("--max-cost", "0.01644", "0.016439", COST),
+        ("--max-cost", ".01644", "0", COST),
+    ],
+)
+def test_a_limit_is_kept_up_to_its_value(
+    ctxbudget: Command, flow: Path, option: str, kept: str, broken: str, found: object
+) -> None:
+    good, bad = (ctxbudget("check", flow, option, value, "--json") for value in (kept, broken))
+    assert (good.code, good.json["passed"], the_limit(good)["passed"]) == (0, True, True)
+    assert (bad.code, bad.json["passed"], the_limit(bad)["passed"]) == (1, False, False)
+    expected = f"{float(found):.6f}" if isinstance(found, str) else found
+    assert the_limit(good)["found"] == the_limit(bad)["found"] == expected
+
+
+def test_the_numbers_are_those_of_simulate(ctxbudget: Command, tidy: Path) -> None:
+    run = ctxbudget("simulate", tidy, "--json").json["run"]
+    ran = ctxbudget("check", tidy, "--max-peak", 1, "--max-sent", 1, "--max-cost", 0, "--json")
+    found = {one["measure"]: one["found"] for one in ran.json["files"][0]["limits"]}
+    assert found == {
+        "peak": run["peak_tokens"],
+        "sent": run["sent_tokens"],
+        "cost": run["cost_usd"],
+    }
+
+
+def test_what_failed_is_said_with_where(ctxbudget: Command, flow: Path) -> None:
+    ran = ctxbudget(
+        "check", flow, "--max-peak", "60%", "--max-sent", 6000, "--max-cost", 1, "--max-rewrites", 0
+    )
+    assert ran.code == 1
+    assert ran.out.splitlines() == [
+        f"{flow} under policy none: 2 of 4 limits failed",
+        "  max-peak: 3,200 tokens, allowed 3,000 tokens (60% of budget); in phase build",
+        "  max-sent: 6,400 tokens, allowed 6,000 tokens; most in phase build: 5,400 tokens",
+    ]
+
+
+def test_what_went_well_is_one_line(ctxbudget: Command, flow: Path) -> None:
+    ran = ctxbudget("check", flow, "--max-peak", "60k", "--max-cost", "2.50")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == (
+        f"{flow} under policy none: ok; peak 3,200 tokens of at most 60,000 tokens, "
+        "cost 0.0164 USD of at most 2.5000 USD\n"
+    )
+
+
+def test_a_number_that_rounding_would_hide_is_said_in_full(ctxbudget: Command, flow: Path) -> None:
+    ran = ctxbudget("check", flow, "--max-cost", "0.01643")
+    assert "max-cost: 0.0164" in ran.out
+    assert "allowed 0.01643 USD" in ran.out
+    assert re.search(r"max-cost: 0\.01644\d* USD", ran.out)
+
+
+def rewrites_in(journal: Path) -> int:
+    lines = map(json.loads, journal.read_text().splitlines()[1:])
+    return sum(one.get("rewritten_tokens", 0) > 0 for one in lines)
+
+
+@pytest.mark.parametrize("kind", ["workflow", "journal"])
+def test_rewrites_on_both_sides(ctxbudget: Command, tidy: Path, journal: Path, kind: str) -> None:
+    file, count = (tidy if kind == "workflow" else journal), rewrites_in(journal)
+    assert count > 4
+    good = ctxbudget("check", file, "--max-rewrites", count, "--json")
+    bad = ctxbudget("check", file, "--max-rewrites", count - 1, "--json")
+    assert (good.code, bad.code) == (0, 1)
+    assert the_limit(bad)["found"] == count
+    assert the_limit(bad)["where"].endswith(f"in phase build and {count - 4} more")
+
+
+def test_policy_model_window_and_budget_are_used(ctxbudget: Command, tidy: Path) -> None:
+    ran = ctxbudget("check", tidy, "--policy", "none", "--max-rewrites", 0, "--max-peak", "80%")
+    assert ran.code == 1  # 500 + 300 + seven turns + 400 = 8,200 of 5,000
+    assert ctxbudget("check", tidy, "--policy", "none", "--max-rewrites", 0).code == 0
+    wide = ("--policy", "none", "--window", "20k", "--budget", "8200")
+    assert ctxbudget("check", tidy, *wide, "--max-peak", "100%").code == 0
+    assert ctxbudget("check", tidy, *wide[:-1], "8199", "--max-peak", "100%").code == 1
+    dear = ctxbudget("check", tidy, "--model", "claude-opus-4-1", "--max-cost", 0, "--json")
+    usual = ctxbudget("check", tidy, "--max-cost", 0, "--json")
+    assert float(the_limit(dear)["found"]) > 2 * float(the_limit(usual)["found"])
+
+
+def test_several_files_fail_if_one_does(ctxbudget: Command, flow: Path, tidy: Path) -> None:
+    ran = ctxbudget("check", flow, tidy, flow, "--max-rewrites", 0, "--json")
+    assert ran.code == 1
+    assert [(one["file"], one["passed"]) for one in ran.json["files"]] == [
+        (str(flow), True),
+        (str(tidy), False),
+    ]
+    out = ctxbudget("check", flow, tidy, "--max-rewrites", 0).out.splitlines()
+    assert out[0].startswith(f"{flow} under policy none: ok")
+    assert out[1].endswith("1 of 1 limit failed")
+
+
+def test_a_shipped_workflow_goes_by_its_name(ctxbudget: Command) -> None:
+    assert ctxbudget("check", "jwt_auth", "--max-peak", 15500).code == 0
+    assert ctxbudget("check", "jwt_auth", "--max-peak", 15499).code == 1
+
+
+def test_a_workflow_may_be_json(ctxbudget: Command, tmp_path: Path) -> None:
+    path = written(tmp_path, '{"phases": [{"id": "a", "output": 10}]}', "flow.json")
+    assert ctxbudget("check", path, "--max-peak", 10).code == 0
+    assert ctxbudget("check", path, "--max-peak", 9).code == 1
+
+
+# ---- a journal
+
+
+def test_a_journal_is_taken_as_it_ran(ctxbudget: Command, tidy: Path, journal: Path) -> None:
+    options = ("--max-peak", 1, "--max-sent", 1, "--max-cost", 0, "--json")
+    ran = ctxbudget("check", journal, *options).json["files"][0]
+    paper = ctxbudget("check", tidy, *options).json["files"][0]
+    assert (ran["source"], paper["source"]) == ("journal", "workflow")
+    assert ran["policy"] == "tidy"
+    assert [one["found"] for one in ran["limits"]] == [one["found"] for one in paper["limits"]]
+
+
+def test_a_journal_is_replayed_under_another_policy(ctxbudget: Command, journal: Path) -> None:
+    ran = ctxbudget("check", journal, "--policy", "none", "--max-rewrites", 0, "--json")
+    assert ran.code == 0
+    assert (ran.json["files"][0]["source"], ran.json["files"][0]["policy"]) == ("replay", "none")
+
+
+# ---- a recorded session
+
+
+@pytest.fixture(scope="module")
+def masked() -> dict[str, Any]:
+    """Return what `replay` says of the shipped session under `masking`."""
+    ran = in_subprocess("replay", SESSION, "--policy", "masking", "--json", cwd=ROOT)
+    (found,) = (one for one in ran.json["policies"] if one["policy"] == "masking")
+    row: dict[str, Any] = found
+    assert row["misses"] > 0
+    return row
+
+
+def test_a_session_is_judged_by_what_replay_says(
+    ctxbudget: Command, masked: dict[str, Any]
+) -> None:
+    exact = (
+        *("--max-peak", masked["peak_tokens"]),
+        *("--max-sent", masked["sent_tokens"]),
+        *("--max-cost", masked["cost_usd"]),
+        *("--max-total", masked["total_cost_usd"]),
+        *("--max-rewrites", masked["rewrites"]),
+        *("--min-recall", f"{masked['recall']:.12f}"[:-1]),
+        *("--min-quote-recall", f"{masked['quote_recall']:.12f}"[:-1]),
+    )
+    ran = ctxbudget("check", SESSION, "--policy", "masking", *exact, "--json")
+    (file,) = ran.json["files"]
+    found = {one["measure"]: one["found"] for one in file["limits"]}
+    assert found == {
+        "peak": masked["peak_tokens"],
+        "sent": masked["sent_tokens"],
+        "cost": masked["cost_usd"],
+        "total": masked["total_cost_usd"],
+        "rewrites": masked["rewrites"],
+        "recall": masked["recall"],
+        "quote_recall": masked["quote_recall"],
+    }
+    failed = {one["measure"] for one in file["limits"] if not one["passed"]}
+    assert failed <= {"cost", "total"}  # their digits after the sixth are not in JSON
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "step"),
+    [
+        ("--max-peak", "peak_tokens", -1),
+        ("--max-sent", "sent_tokens", -1),
+        ("--max-rewrites", "rewrites", -1),
+        ("--max-cost", "cost_usd", -0.00001),
+        ("--max-total", "total_cost_usd", -0.00001),
+        ("--min-recall", "recall", 0.00001),
+        ("--min-quote-recall", "quote_recall", 0.00001),
+    ],
+)
+def test_each_limit_of_a_session_fails_just_beyond(
+    ctxbudget: Command, masked: dict[str, Any], option: str, key: str, step: float
+) -> None:
+    value = masked[key]
+    beyond = value + step if isinstance(value, int) else f"{float(value) + step:.8f}"
+    within = value - step if isinstance(value, int) else f"{float(value) - step:.8f}"
+    run = ("check", SESSION, "--policy", "masking", option)
+    assert ctxbudget(*run, within).code == 0
+    bad = ctxbudget(*run, beyond)
+    assert bad.code == 1
+    if "recall" in key:
+        assert "first missed by call" in bad.out
+    elif key == "peak_tokens":
+        assert re.search(r"at call \d+\n", bad.out)  # one phase says nothing of where
+
+
+def test_a_session_as_recorded_loses_nothing(ctxbudget: Command) -> None:
+    ran = ctxbudget("check", SESSION, "--min-recall", 1, "--min-quote-recall", "100%", "--json")
+    assert ran.code == 0
+    assert ran.json["files"][0]["policy"] == "none"
+
+
+def test_a_share_of_the_budget_follows_another_window(ctxbudget: Command) -> None:
+    run = ("check", SESSION, "--max-peak", "50%")
+    assert ctxbudget(*run).code == 0
+    assert ctxbudget(*run, "--window", "200k").code == 1
+    assert ctxbudget("check", SESSION, "--max-peak", "90%", "--window", "200k").code == 0
+    assert ctxbudget("check", SESSION, "--max-peak", "90%", "--budget", "110k").code == 1
+
+
+# ---- what is printed for others
+
+
+def test_markdown_has_a_row_for_each_limit(ctxbudget: Command, tmp_path: Path) -> None:
+    path = written(tmp_path, FLOW, "a|b <i>@all.yaml")
+    ran = ctxbudget("check", path, "--max-peak", "60%", "--max-cost", 1, "--markdown")
+    assert ran.code == 1
+    head, _, *table = ran.out.splitlines()
+    assert head == "**Context budget: 1 limit failed**"
+    assert len(table) == 4
+    assert len({row.count("|") for row in table}) == 1
+    assert "a&#124;b &#60;i&#62;&#64;all.yaml" in table[2]
+    assert "**failed** | in phase build" in table[2]
+    assert "| kept |" in table[3]
+
+
+def test_the_shape_of_the_json(ctxbudget: Command, flow: Path) -> None:
+    found = ctxbudget("check", flow, "--max-peak", "60%", "--json").json
+    assert found == {
+        "ctxbudget": found["ctxbudget"],
+        "passed": False,
+        "files": [
+            {
+                "file": str(flow),
+                "source": "workflow",
+                "policy": "none",
+                "passed": False,
+                "limits": [
+                    {
+                        "limit": "max-peak",
+                        "measure": "peak",
+                        "unit": "tokens",
+                        "asked": "60%",
+                        "allowed": 3000,
+                        "found": 3200,
+                        "passed": False,
+                        "where": "in phase build",
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def test_names_with_control_characters_do_not_reach_the_terminal(
+    ctxbudget: Command, tmp_path: Path
+) -> None:
+    path = written(tmp_path, FLOW, "a\x1b[31m[red]b.yaml")
+    out = ctxbudget("check", path, "--max-peak", 1).out
+    assert "\x1b" not in out
+    assert "[red]b.yaml" in out
+
+
+# ---- what cannot be judged, and other mistakes
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("min-recall", "1"), ("min-quote-recall", "1"), ("max-total", "1")]
+)
+def test_what_a_workflow_or_a_journal_cannot_tell_is_an_error(
+    ctxbudget: Command, flow: Path, journal: Path, limit: str, value: str
+) -> None:
+    error = ctxbudget("check", flow, f"--{limit}", value).error
+    assert error.startswith(f"--{limit}: cannot be judged on {flow}: a workflow has no texts")
+    error = ctxbudget("check", journal, f"--{limit}", value).error
+    assert "a journal as it ran" in error
+    assert "--policy" in error
+    replayed = ctxbudget("check", journal, "--policy", "none", f"--{limit}", value).error
+    assert "holds no texts" in replayed
+
+
+def test_a_cost_without_a_price_is_an_error(ctxbudget: Command, tmp_path: Path) -> None:
+    plain = written(tmp_path, FLOW.replace("model: claude-sonnet-4-6\n", ""))
+    assert "no model is named" in ctxbudget("check", plain, "--max-cost", 1).error
+    unknown = ctxbudget("check", plain, "--model", "my-own-1", "--max-cost", 1).error
+    assert "the price of my-own-1 is not known" in unknown
+    assert ctxbudget("check", plain, "--max-peak", "3200").code == 0
+
+
+def test_an_error_wins_over_a_limit_that_failed(ctxbudget: Command, flow: Path) -> None:
+    assert ctxbudget("check", flow, "--max-peak", 1, "--min-recall", 1).code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give at least one limit: --max-peak"),
+        (("--max-peak", "lots"), "--max-peak: expected tokens"),
+        (("--max-peak", "60% of budgets"), "--max-peak: expected a share of window"),
+        (("--max-peak", "100 of budget"), "--max-peak: expected a share such as 60% of budget"),
+        (("--max-sent", "10%"), "--max-sent: expected a number of tokens"),
+        (("--max-cost", "-1"), "--max-cost: expected an amount of US dollars"),
+        (("--max-cost", "1e3"), "--max-cost: expected an amount of US dollars"),
+        (("--max-cost", "nan"), "--max-cost: expected an amount of US dollars"),
+        (("--max-rewrites", "2.5"), "--max-rewrites: expected a whole number"),
+        (("--min-recall", "1.01"), "--min-recall: expected a share"),
+        (("--min-recall", "101%"), "--min-recall: expected a share"),
+        (("--max-peak", "1", "--json", "--markdown"), "--markdown: goes without --json"),
+        (("--max-peak", "1", "--policy", "nosuch"), "nosuch"),
+        (("--max-peak", "1", "--model", " "), "--model: expected a model's name"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    ctxbudget: Command, flow: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in ctxbudget("check", flow, *arguments).error
+
+
+def test_files_that_are_none(ctxbudget: Command, tmp_path: Path, journal: Path) -> None:
+    run = ("--max-peak", 1)
+    assert "directory" in ctxbudget("check", tmp_path, *run).error
+    assert "flow.yaml" in ctxbudget("check", tmp_path / "flow.yaml", *run).error
+    assert "nosuch" in ctxbudget("check", "nosuch", *run).error
+    assert "expected a file, found nothing" in ctxbudget("check", "", *run).error
+    other = written(tmp_path, "what is this?\n", "notes.txt")
+    assert "notes.txt" in ctxbudget("check", other, *run).error
+    assert "add --policy" in ctxbudget("check", journal, *run, "--window", "9k").error
+    wide = ctxbudget("check", SESSION, *run, "--window", "100k", "--budget", "200k").error
+    assert "--budget: 200,000 tokens are not 1 to 100,000" in wide
