@@ -12,6 +12,8 @@ from policy_runs import Outcome
 from rich import box
 from rich.table import Table
 
+from ctxbudget.sweep.front import is_less, unbeaten
+
 LONG_CALLS: Final = 60
 """Sessions of so many calls should never cost more than under `none`."""
 
@@ -137,17 +139,13 @@ def _front(ran: Mapping[str, Sequence[Outcome]]) -> set[str]:
     points = {
         label: (
             fmean(one.cost_frac for one in found),
-            fmean(one.quote_recall for one in found if one.quote_recall is not None),
+            -fmean(one.quote_recall for one in found if one.quote_recall is not None),
         )
         for label, found in ran.items()
         if not found[0].is_bound and any(one.quote_recall is not None for one in found)
     }
-    return {label for label, point in points.items() if not _is_beaten(point, points.values())}
-
-
-def _is_beaten(point: tuple[float, float], others: Iterable[tuple[float, float]]) -> bool:
-    cost, recall = point
-    return any(other[0] <= cost and other[1] >= recall and other != point for other in others)
+    labels = list(points)
+    return {labels[place] for place in unbeaten(list(points.values()), is_less)}
 
 
 def decile(values: Sequence[float], number: int) -> float:

@@ -25,8 +25,8 @@ from ctxbudget.core.events import (
     Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Item, Kind, Layer
+from ctxbudget.gate.outcome import Places
 from ctxbudget.metrics import Metrics
-from ctxbudget.outcome import Places
 from ctxbudget.session import Session
 from ctxbudget.sources.workflow import WorkflowSource
 

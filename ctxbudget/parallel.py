@@ -1,7 +1,7 @@
 """One pure function over many inputs: in this process, on several, or on a Ray or Dask cluster.
 
-Results come in the order of the inputs, each as soon as it and all before it are there. How they
-were worked out does not show in them.
+Results come in the order of the inputs, each as soon as it and all before it are there; who keeps
+them is told of each as soon as it is there. How they were worked out does not show in them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from ctxbudget.core.errors import ConfigError, CtxBudgetError
 
@@ -32,6 +31,9 @@ TRIES: Final = 3
 
 AHEAD_PER_WORKER: Final = 3
 """Inputs on their way for each worker, so that none waits for us."""
+
+WAITING_PER_AHEAD: Final = 20
+"""Results that may wait for an earlier one, for each input on its way: they take memory."""
 
 ORPHANED_S: Final = 1.0
 """So often a process looks whether the one that started it is still there."""
@@ -68,6 +70,7 @@ def run_all(
     workers: int | None = None,
     backend: Backend = Backend.PROCESSES,
     on_done: Callable[[], None] | None = None,
+    on_result: Callable[[int, B], None] | None = None,
 ) -> Iterator[B]:
     """Yield `work` of each input, in the order of the inputs.
 
@@ -83,21 +86,25 @@ def run_all(
         workers: how many at a time; by default 1 process, or all that a cluster has.
         backend: where; one process is this one.
         on_done: called for each result, before it is yielded.
+        on_result: called in this process with the place of each input and its result, once, as
+            soon as it is there, even if earlier ones are not: what it keeps outlives an interrupt.
 
     Raises:
         ConfigError: the package of the backend is not installed.
         WorkersDiedError: a worker died each time over the same input.
     """
     if backend is Backend.PROCESSES and workers in (None, 1):
-        for one in inputs:
+        for place, one in enumerate(inputs):
             result = work(one)
+            if on_result is not None:
+                on_result(place, result)
             if on_done is not None:
                 on_done()
             yield result
         return
     pool = _POOLS[backend](workers)
     try:
-        for result in _in_order(pool, work, inputs):
+        for result in _in_order(pool, work, inputs, on_result or _ignored):
             if on_done is not None:
                 on_done()
             yield result
@@ -105,6 +112,10 @@ def run_all(
         pool.close(at_once=True)
         raise
     pool.close(at_once=False)
+
+
+def _ignored(place: int, result: object) -> None:
+    """Do nothing with a result."""
 
 
 class _WorkerDied(Exception):  # noqa: N818  # never leaves this module
@@ -121,12 +132,19 @@ class _Pool(Protocol):
         """Return a ticket for the result."""
         ...
 
-    def result(self, ticket: Any) -> Any:
-        """Wait for a result and return it; `_WorkerDied` if there will be none."""
+    def wait(self, tickets: Sequence[Any]) -> Sequence[Any]:
+        """Wait until a result is there; return the tickets of all that are, in their order."""
         ...
 
-    def renew(self) -> bool:
-        """Make it work again after a death; return False if it has tried that itself."""
+    def result(self, ticket: Any) -> Any:
+        """Return a result that is there; `_WorkerDied` if it must be worked out again.
+
+        Raises what the work raised, or WorkersDiedError if the pool has tried again by itself.
+        """
+        ...
+
+    def renew(self) -> None:
+        """Make it work again after a death."""
         ...
 
     def close(self, *, at_once: bool) -> None:
@@ -134,29 +152,85 @@ class _Pool(Protocol):
         ...
 
 
-def _in_order(pool: _Pool, work: Callable[[A], B], inputs: Sequence[A]) -> Iterator[B]:
-    """Yield results in order; a bounded number of inputs is on its way."""
-    given, died = 0, 0
-    tickets: deque[Any] = deque()
-    for done in range(len(inputs)):
-        while True:
+@dataclass(slots=True)
+class _Stock(Generic[A, B]):
+    """What has been given to a pool, and what has come back but was not yet yielded."""
+
+    pool: _Pool
+    work: Callable[[A], B]
+    inputs: Sequence[A]
+    on_result: Callable[[int, B], None]
+    next_place: int = 0
+    """Of the first input that was never given."""
+    again: list[int] = field(default_factory=list)
+    """Places of inputs whose worker died."""
+    in_hand: dict[int, Any] = field(default_factory=dict)
+    """Tickets by place, in the order in which they were given."""
+    results: dict[int, B] = field(default_factory=dict)
+    errors: dict[int, Exception] = field(default_factory=dict)
+
+    def give(self, *, before: int) -> None:
+        """Give inputs until enough are on their way, none from the place `before` on."""
+        while len(self.in_hand) < self.pool.ahead:
+            is_new = not self.again
+            place = self.next_place if is_new else self.again[0]
+            if place >= min(before, len(self.inputs)):
+                return
+            self.in_hand[place] = self.pool.submit(self.work, self.inputs[place])
+            if is_new:
+                self.next_place += 1
+            else:
+                del self.again[0]
+
+    def take(self) -> None:
+        """Wait until results are there, and take all that are."""
+        there = self.pool.wait(list(self.in_hand.values()))
+        has_died = False
+        for place in [at for at, ticket in self.in_hand.items() if ticket in there]:
             try:
-                for one in islice(inputs, given, min(len(inputs), done + pool.ahead)):
-                    tickets.append(pool.submit(work, one))
-                    given += 1
-                result = pool.result(tickets[0])
-                break
+                result = self.pool.result(self.in_hand[place])
+            except _WorkerDied:
+                has_died = True  # what the others brought back is taken first
+                continue
+            except Exception as error:  # the work's own; it is raised at its place
+                self.errors[place] = error
+            else:
+                self.results[place] = result
+                self.on_result(place, result)
+            del self.in_hand[place]
+        if has_died:
+            raise _WorkerDied
+
+    def give_again(self) -> None:
+        """Have done again what was in hand."""
+        self.again = sorted({*self.again, *self.in_hand})
+        self.in_hand.clear()
+
+
+def _in_order(
+    pool: _Pool,
+    work: Callable[[A], B],
+    inputs: Sequence[A],
+    on_result: Callable[[int, B], None],
+) -> Iterator[B]:
+    """Yield results in order; a bounded number of inputs is on its way, or waits to be yielded."""
+    stock = _Stock(pool, work, inputs, on_result)
+    waiting = WAITING_PER_AHEAD * pool.ahead
+    for place in range(len(inputs)):
+        died = 0
+        while place not in stock.results and place not in stock.errors:
+            try:
+                stock.give(before=place + waiting)
+                stock.take()
             except _WorkerDied:
                 died += 1
-                if not pool.renew():
-                    raise WorkersDiedError(TRIES) from None
                 if died == TRIES:
                     raise WorkersDiedError(died) from None
-                tickets.clear()
-                given = done
-        tickets.popleft()
-        died = 0
-        yield result
+                stock.give_again()
+                pool.renew()
+        if place in stock.errors:
+            raise stock.errors[place]
+        yield stock.results.pop(place)
 
 
 class _Processes:
@@ -184,6 +258,13 @@ class _Processes:
             raise _WorkerDied from None
         return ticket
 
+    def wait(self, tickets: Sequence[Future[Any]]) -> Sequence[Future[Any]]:
+        """Wait for futures."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        there = wait(tickets, return_when=FIRST_COMPLETED).done
+        return [one for one in tickets if one in there]
+
     def result(self, ticket: Future[B]) -> B:
         """Return a future's result; one death breaks the whole pool."""
         from concurrent.futures import BrokenExecutor
@@ -193,11 +274,10 @@ class _Processes:
         except BrokenExecutor:
             raise _WorkerDied from None
 
-    def renew(self) -> bool:
+    def renew(self) -> None:
         """Start the processes again."""
         self.close(at_once=True)
         self._open()
-        return True
 
     def close(self, *, at_once: bool) -> None:
         """End the processes."""
@@ -239,6 +319,15 @@ class _Ray:
 
         return ray.remote(work).options(max_retries=TRIES - 1).remote(one)
 
+    def wait(self, tickets: Sequence[Any]) -> Sequence[Any]:
+        """Wait for references."""
+        import ray
+
+        there, _ = ray.wait(list(tickets), num_returns=1)
+        if len(there) < len(tickets):  # the others that are there too
+            there, _ = ray.wait(list(tickets), num_returns=len(tickets), timeout=0)
+        return there
+
     def result(self, ticket: Any) -> Any:
         """Return a task's result; Ray has tried it again by itself."""
         import ray
@@ -247,13 +336,12 @@ class _Ray:
         try:
             return ray.get(ticket)
         except (WorkerCrashedError, OutOfMemoryError):
-            raise _WorkerDied from None
+            raise WorkersDiedError(TRIES) from None
         except RayTaskError as error:
             raise error.cause from None
 
-    def renew(self) -> bool:
+    def renew(self) -> None:
         """Do nothing."""
-        return False
 
     def close(self, *, at_once: bool) -> None:
         """End the local cluster, or the connection."""
@@ -288,6 +376,13 @@ class _Dask:
         """Return a future."""
         return self._client.submit(work, one, pure=False)
 
+    def wait(self, tickets: Sequence[Any]) -> Sequence[Any]:
+        """Wait for futures."""
+        from distributed import wait
+
+        wait(list(tickets), return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
+        return [one for one in tickets if one.done()]
+
     def result(self, ticket: Any) -> Any:
         """Return a future's result; Dask has tried it again by itself."""
         from distributed import KilledWorker
@@ -295,11 +390,10 @@ class _Dask:
         try:
             return ticket.result()
         except KilledWorker:
-            raise _WorkerDied from None
+            raise WorkersDiedError(TRIES) from None
 
-    def renew(self) -> bool:
+    def renew(self) -> None:
         """Do nothing."""
-        return False
 
     def close(self, *, at_once: bool) -> None:
         """End the local cluster, or the connection."""

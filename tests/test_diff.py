@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from commands import ROOT, Command, written
 
-from ctxbudget.comparing import compare
 from ctxbudget.core.types import Scale
-from ctxbudget.outcome import Numbers, Outcome, Source
+from ctxbudget.gate.comparing import compare
+from ctxbudget.gate.outcome import Numbers, Outcome, Source
 
 SESSION = ROOT / "docs" / "examples" / "session.jsonl.gz"
 

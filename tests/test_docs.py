@@ -117,7 +117,8 @@ def test_the_policy_examples_work(tmp_path: Path) -> None:
     policies = ("--policy", "mine:clear_large_results", "--policy", "mask.yaml:keep=3")
     found = run(tmp_path, "-m", "ctxbudget", "simulate", "self_review", *policies)
     assert "under policy mine:clear_large_results" in found
-    assert "mask-and-note:keep=3" in found
+    assert "mask-and-note:" in found  # where the table is narrow, the param is on the next line
+    assert "keep=3" in found
 
 
 def test_the_smallest_workflow_of_the_docs_runs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, Command, written
 
-from ctxbudget.outcome import Unit
+from ctxbudget.gate.outcome import Unit
 from ctxbudget.report.markdown import escaped, table
 from ctxbudget.report.numbers import cell, difference
 

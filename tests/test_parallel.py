@@ -75,14 +75,79 @@ def test_an_error_of_the_work_comes_at_its_place(workers: int) -> None:
 def test_what_a_killed_worker_had_in_hand_is_done_again(tmp_path: Path) -> None:
     marked = [(number, str(tmp_path)) for number in range(30)]
     done: list[int] = []
-    results = run_all(die_once, marked, workers=2, on_done=lambda: done.append(1))
+    told: list[tuple[int, int]] = []
+    results = run_all(
+        die_once,
+        marked,
+        workers=2,
+        on_done=lambda: done.append(1),
+        on_result=lambda *one: told.append(one),
+    )
     assert list(results) == list(range(30))
     assert len(done) == 30
+    assert sorted(told) == [(number, number) for number in range(30)]
     assert (tmp_path / "died").exists()
     begun = [int(path.name.split()[0]) for path in tmp_path.iterdir() if " by " in path.name]
     assert begun.count(2) == 2
     assert begun.count(29) == 1  # only what was in hand is begun again
     assert len(begun) <= 30 + 2 * AHEAD_PER_WORKER
+
+
+SLOW_FIRST = """
+import sys, time
+from pathlib import Path
+from ctxbudget.parallel import Backend, run_all
+
+def work(one):
+    number, folder = one
+    while number == 0 and not Path(folder, "go on").exists():
+        time.sleep(0.01)
+    return number * number
+
+def keep(place, result):
+    print(place, result, flush=True)
+    if place == int(sys.argv[3]):
+        Path(sys.argv[1], "go on").touch()
+
+inputs = [(number, sys.argv[1]) for number in range(40)]
+for result in run_all(work, inputs, workers=2, backend=Backend(sys.argv[2]), on_result=keep):
+    print("in order", result, flush=True)
+"""
+"""Its first result is there only once that of the place in its third argument has been kept."""
+
+
+@pytest.mark.parametrize("backend", [Backend.PROCESSES])
+def test_no_result_waits_for_a_slow_one_to_be_kept(backend: Backend, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_FIRST, tmp_path, backend, "39"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    quick = [f"{number} {number * number}" for number in range(1, 40)]
+    assert sorted(lines[:39]) == sorted(quick)
+    assert lines[39:] == ["0 0", *(f"in order {number * number}" for number in range(40))]
+
+
+def test_what_is_there_is_kept_when_a_slow_one_is_interrupted(tmp_path: Path) -> None:
+    ours = subprocess.Popen(
+        [sys.executable, "-c", SLOW_FIRST, tmp_path, "processes", "-1"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert ours.stdout is not None
+    kept = sorted(int(ours.stdout.readline().split()[0]) for _ in range(39))
+    ours.send_signal(signal.SIGINT)
+    out, said = ours.communicate(timeout=60)
+    assert kept == list(range(1, 40))
+    assert out == ""
+    assert said.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_work_that_kills_every_worker_is_given_up() -> None:

@@ -18,8 +18,8 @@ from ctxbudget.config.sizes import counted
 from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.errors import BudgetExceededError
 from ctxbudget.core.types import Level
-from ctxbudget.odds import Percentiles, odds, percentiles
-from ctxbudget.runs import MOST_RUNS_AT_ONCE, Outcome, PhaseOutcome, Played, play_runs
+from ctxbudget.odds.runs import MOST_RUNS_AT_ONCE, Outcome, PhaseOutcome, Played, play_runs
+from ctxbudget.odds.tally import Percentiles, odds, percentiles
 from ctxbudget.simulate import measure_for
 
 WARN, CRITICAL, OVERFLOW = Level.WARN, Level.CRITICAL, Level.OVERFLOW

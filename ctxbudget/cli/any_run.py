@@ -16,10 +16,10 @@ from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.core.events import Event
 from ctxbudget.core.pricing import InputCosts
+from ctxbudget.gate.outcome import Outcome, Places, Source, outcome_of_replay, outcome_of_run
 from ctxbudget.journal import TextLine
 from ctxbudget.journal.reading import is_journal
 from ctxbudget.metrics import Metrics
-from ctxbudget.outcome import Outcome, Places, Source, outcome_of_replay, outcome_of_run
 from ctxbudget.replay import RecordedRun, Settings, recorded_run, what_if
 from ctxbudget.replay.what_if import OtherModel
 from ctxbudget.simulate import measure_for, simulate

@@ -25,6 +25,7 @@ COMMANDS = {
     "check": "Hold a workflow, a journal or a session to limits; exit 1 if it breaks one.",
     "diff": "Say what changed between two workflows, journals or sessions.",
     "windows": "Compare one long window with a fresh one for each phase.",
+    "sweep": "Try many settings on workflows or sessions, and say which one to take.",
     "audit": "Say what recorded agent sessions cost.",
     "replay": "Say what another policy would have made of a recorded run.",
     "show": "Show what a journal tells: phases, prompts, rent, plans.",

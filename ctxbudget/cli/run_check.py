@@ -17,8 +17,8 @@ from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Base, Limit
-from ctxbudget.gate import LIMITS, Asked, judged
-from ctxbudget.outcome import Number
+from ctxbudget.gate.limits import LIMITS, Asked, judged
+from ctxbudget.gate.outcome import Number
 from ctxbudget.report.gate_report import Checked, checked_as_data, checked_lines, checked_markdown
 
 GATE_FAILED: Final = 1

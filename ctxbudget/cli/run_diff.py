@@ -11,9 +11,9 @@ import click
 from ctxbudget.cli.any_run import Options, any_run
 from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.output import console, print_json
-from ctxbudget.comparing import MAY_GROW, Allowed, Comparison, Growth, compare, growth
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.outcome import BY_KEY, Unit
+from ctxbudget.gate.comparing import MAY_GROW, Allowed, Comparison, Growth, compare, growth
+from ctxbudget.gate.outcome import BY_KEY, Unit
 from ctxbudget.report.diff_json import compared_as_data
 from ctxbudget.report.diff_markdown import compared_markdown
 

@@ -16,13 +16,13 @@ from ctxbudget.config.run_setup import RunSetup, placed
 from ctxbudget.config.sizes import Counted, counted
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Level
+from ctxbudget.odds.runs import play_runs
 from ctxbudget.parallel import Backend
 from ctxbudget.report import odds_json
-from ctxbudget.runs import play_runs
 from ctxbudget.simulate import measure_for
 
 if TYPE_CHECKING:
-    from ctxbudget.odds import Odds, Reached
+    from ctxbudget.odds.tally import Odds, Reached
 
 GATE_FAILED = 1
 
@@ -89,7 +89,7 @@ def run_many(
         as_machine: print JSON.
         fail_on: levels at which the gate fails, mildest first; empty without a gate.
     """
-    from ctxbudget.odds import odds
+    from ctxbudget.odds.tally import odds
 
     loaded, start = setups[0].loaded, setups[0].start
     with _progress(many.runs) as on_done:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctxbudget._version import __version__
-from ctxbudget.comparing import Change, Comparison, Growth
-from ctxbudget.outcome import MEASURES, Outcome
+from ctxbudget.gate.comparing import Change, Comparison, Growth
+from ctxbudget.gate.outcome import MEASURES, Outcome
 from ctxbudget.report.numbers import as_data
 
 

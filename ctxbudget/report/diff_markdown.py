@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ctxbudget.comparing import Comparison, Growth
+from ctxbudget.gate.comparing import Comparison, Growth
 from ctxbudget.report.diff_words import change_cells, failed, name, notes
 from ctxbudget.report.markdown import escaped, table
 

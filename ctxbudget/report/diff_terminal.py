@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ctxbudget.comparing import Comparison, Growth
+from ctxbudget.gate.comparing import Comparison, Growth
 from ctxbudget.report.diff_words import change_cells, failed, name, notes
 from ctxbudget.report.plain import one_line
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ctxbudget.comparing import Change, Comparison, Growth
-from ctxbudget.outcome import Outcome, Source
+from ctxbudget.gate.comparing import Change, Comparison, Growth
+from ctxbudget.gate.outcome import Outcome, Source
 from ctxbudget.report.numbers import cell, difference
 
 NAMES_SHOWN = 5

@@ -9,8 +9,8 @@ from typing import Any
 
 from ctxbudget._version import __version__
 from ctxbudget.core.types import Limit
-from ctxbudget.gate import Verdict
-from ctxbudget.outcome import Outcome, Unit
+from ctxbudget.gate.limits import Verdict
+from ctxbudget.gate.outcome import Outcome, Unit
 from ctxbudget.report.markdown import escaped, table
 from ctxbudget.report.numbers import as_data, said
 from ctxbudget.report.plain import one_line

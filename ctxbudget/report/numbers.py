@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from math import floor
 
-from ctxbudget.outcome import Number, Unit
+from ctxbudget.gate.outcome import Number, Unit
 from ctxbudget.report.money import usd_text
 
 SHARE_DIGITS = 4

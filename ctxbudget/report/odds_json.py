@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ctxbudget._version import __version__
 from ctxbudget.core.events import RunStarted
-from ctxbudget.odds import (
+from ctxbudget.odds.tally import (
     AgentCourse,
     Odds,
     Percentiles,

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ctxbudget.core.events import RunStarted
-from ctxbudget.odds import (
+from ctxbudget.odds.tally import (
     AgentCourse,
     Odds,
     Percentiles,

@@ -11,6 +11,7 @@ from ctxbudget.report.html import words
 from ctxbudget.report.html.colors import GREY
 from ctxbudget.report.html.figures import Trace, figure, line_styles
 from ctxbudget.report.html.page import Chart, Table
+from ctxbudget.sweep.front import is_less, unbeaten
 
 HEIGHT_PX: Final = 460
 
@@ -36,18 +37,14 @@ class Choice:
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the places of the points that no other beats, by rising cost.
+    """Return the places of the points that no other beats, by rising cost; of equal ones the first.
 
     A point is (cost, recall); another one beats it if it costs no more and recalls no less, and is
     better in one of the two.
     """
-    found: list[int] = []
-    best = float("-inf")
-    for place in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1], one)):
-        if points[place][1] > best:
-            found.append(place)
-            best = points[place][1]
-    return found
+    places = unbeaten([(cost, -recall) for cost, recall in points], is_less)
+    firsts = {points[place]: place for place in reversed(places)}
+    return [firsts[point] for point in sorted(firsts)]
 
 
 def tradeoff_chart(choices: Sequence[Choice], table: Table) -> Chart:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.outcome import BY_KEY, MEASURES, Measure, Number, Numbers, Outcome, Unit
+from ctxbudget.gate.outcome import BY_KEY, MEASURES, Measure, Number, Numbers, Outcome, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

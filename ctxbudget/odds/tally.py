@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
 from ctxbudget.core.types import Level
-from ctxbudget.runs import Outcome, PhaseOutcome, Played
+from ctxbudget.odds.runs import Outcome, PhaseOutcome, Played
 
 N = TypeVar("N", int, Decimal)
 

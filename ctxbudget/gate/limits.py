@@ -8,7 +8,7 @@ from typing import Final
 
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Limit
-from ctxbudget.outcome import BY_KEY, Measure, Number, Outcome
+from ctxbudget.gate.outcome import BY_KEY, Measure, Number, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

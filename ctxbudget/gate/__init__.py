@@ -1,0 +1,1 @@
+"""What became of a run, held to limits, or to another run."""

@@ -1,0 +1,69 @@
+"""What a sweep says in sentences: its budgets, the rule of its front, and what it recommends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ctxbudget.sweep.grid import NONE
+from ctxbudget.sweep.summary import Failures, Row
+
+FRONT_RULE: Final = (
+    "on the front of cost, peak and recall: no other setting costs as little with misses charged, "
+    "recalls as much (items and lines), has as low a peak and is better in one of these; a lower "
+    "peak counts only if it keeps a budget that the other exceeds"
+)
+
+BOUND_RULE: Final = "a mark to compare with, which could not run; it looks at no budget"
+
+
+def budgets_text(budgets: Sequence[str], all_budgets: Sequence[str]) -> str:
+    """Return the budgets of a row; those that follow each other in the sweep as a range."""
+    first = all_budgets.index(budgets[0])
+    is_run = list(budgets) == list(all_budgets[first : first + len(budgets)])
+    if len(budgets) > 1 and is_run and not any("%" in one for one in budgets):
+        return f"{budgets[0]}–{budgets[-1]}"
+    return ", ".join(budgets)
+
+
+def all_budgets(rows: Iterable[Row]) -> list[str]:
+    """Return the budgets of a sweep, in its order."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.setting.spec, []).extend(row.budgets)
+    return max(found.values(), key=len, default=[])
+
+
+def rule_text(least_recall: float, least_quotes: float) -> str:
+    """Return the rule of the recommendation, with its floors."""
+    return (
+        "lowest cost with misses charged, of the settings that ran everywhere, with no peak above "
+        f"the budget, a mean recall of at least {least_recall:g} and a mean quote recall of at "
+        f"least {least_quotes:g}, where these are known"
+    )
+
+
+def reason_text(chosen: Row | None, budgets: str, rule: str) -> str:
+    """Return what is recommended and why, or that nothing is."""
+    if chosen is None:
+        return (
+            f"Nothing is recommended: no setting meets the rule ({rule}); lower the floors, or try "
+            "other settings."
+        )
+    at = f" at a budget of {budgets}" if budgets and chosen.setting.policy.name != NONE else ""
+    cost = "" if chosen.total_frac is None else f", {chosen.total_frac:.1%} of none"
+    said = f"Recommended: {chosen.setting.policy.label}{at}{cost}"
+    if not chosen.over:
+        return f"{said} ({rule})."
+    peaks = "1 peak is" if chosen.over == 1 else f"{chosen.over:,} peaks are"
+    return (
+        f"{said}, but {peaks} above the budget: no setting meets the whole rule ({rule}); of those "
+        "that only exceed their budget it does so least often, then at the lowest cost."
+    )
+
+
+def failure_text(one: Failures) -> str:
+    """Return why a policy could not run, with how many times that was so."""
+    times = "once" if one.times == 1 else f"{one.times:,} times"
+    alike = "" if one.times == 1 else " (for example)"
+    return f"{one.label} could not run {times}{alike}: {one.reason}"

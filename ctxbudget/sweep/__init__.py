@@ -1,0 +1,1 @@
+"""Many settings over sessions or workflows: what each comes to, and which one to take."""
