@@ -15,12 +15,12 @@ import pytest
 from commands import ROOT, Command
 
 from ctxbudget.config.policy_file import load_policy
+from ctxbudget.config.workflow_file import is_workflow_file
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Base, Limit
 from ctxbudget.sweep.grid import Setting
 from ctxbudget.sweep.outcome import Outcome, as_data, from_data
 from ctxbudget.sweep.results import HEAD, Results, key_of
-from ctxbudget.sweep.work import is_workflow_file
 
 WHOLE = Outcome(
     cost_usd=Decimal("0.10"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import SUFFIXES, find, names
 from ctxbudget.config.policy_file import load_policy, refuse_impossible
 from ctxbudget.config.run_setup import Overrides, set_up_run
-from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.core.events import Event
 from ctxbudget.core.pricing import InputCosts
@@ -28,9 +27,6 @@ Under: TypeAlias = Callable[[str | None], Outcome]
 """Plays a run under a policy; None is its own, or `none` for a session of another program."""
 
 NONE: Final = "none"
-
-MOST_JSON_BYTES: Final = 16_000_000
-"""A larger JSON file is no workflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +69,9 @@ def _is_workflow(name: str) -> bool:
     if name == "-":
         return False
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or name in names("workflows"):
+    if name in names("workflows") or is_workflow_file(path):
         return True
-    if not path.exists():
-        return path.suffix in SUFFIXES or not path.suffix
-    if path.suffix != ".json" or path.stat().st_size > MOST_JSON_BYTES:
-        return False
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "phases" in content
+    return not path.exists() and (path.suffix in SUFFIXES or not path.suffix)
 
 
 # ---- a workflow

@@ -14,7 +14,7 @@ from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.lookup import find, names
 from ctxbudget.config.policy_file import read_policy
 from ctxbudget.config.sizes import counted
-from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.parallel import Backend, run_all
 from ctxbudget.prices import price_date
@@ -26,7 +26,7 @@ from ctxbudget.sweep.grid import NONE, Setting, budgets_of, grid, params_of
 from ctxbudget.sweep.outcome import Outcome
 from ctxbudget.sweep.results import Results, key_of
 from ctxbudget.sweep.summary import Row, failures_of, recommended, rows_of
-from ctxbudget.sweep.work import Done, Task, is_workflow_file, work
+from ctxbudget.sweep.work import Done, Task, work
 from ctxbudget.writing.noted import as_text
 
 MOST_SETTINGS_AT_ONCE: Final = 8

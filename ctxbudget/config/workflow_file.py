@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from ctxbudget.config.fields import (
 )
 from ctxbudget.config.policy_file import PolicyFile
 from ctxbudget.config.sizes import Size, Source, sources
+
+MOST_JSON_BYTES = 16_000_000
+"""A larger JSON file is a recording."""
 
 
 class Deliver(StrEnum):
@@ -372,6 +376,19 @@ class LoadedWorkflow:
             content: Mapping[str, Any] = self.document.content["policy"]
             return content
         return given
+
+
+def is_workflow_file(path: Path) -> bool:
+    """Return whether a file is a workflow rather than a session: of JSON its content tells."""
+    if path.suffix in (".yaml", ".yml"):
+        return True
+    try:
+        if path.suffix != ".json" or path.stat().st_size > MOST_JSON_BYTES:
+            return False
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "phases" in content
 
 
 def read_workflow(path: Path) -> LoadedWorkflow:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from ctxbudget.config.policy_file import LoadedPolicy, policy_from_data, refuse_impossible
 from ctxbudget.config.run_setup import Overrides, set_up_run
@@ -21,22 +19,6 @@ from ctxbudget.simulate import measure_for, simulate
 from ctxbudget.sweep.grid import Setting
 from ctxbudget.sweep.outcome import Outcome
 from ctxbudget.transcripts.session import read_session
-
-MOST_JSON_BYTES: Final = 16_000_000
-"""A larger JSON file is no workflow."""
-
-
-def is_workflow_file(path: Path) -> bool:
-    """Return whether a file is a workflow rather than a session: of JSON its content tells."""
-    if path.suffix in (".yaml", ".yml"):
-        return True
-    try:
-        if path.suffix != ".json" or path.stat().st_size > MOST_JSON_BYTES:
-            return False
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "phases" in content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
