@@ -461,6 +461,19 @@ def test_every_shipped_file_is_fine(ctxbudget: Command) -> None:
     assert ran.out.count(": fine, ") == len(shipped) > 8
 
 
+def test_validate_knows_a_policy_by_its_rent_alone(ctxbudget: Command, tmp_path: Path) -> None:
+    stays = "rent:\n  stays:\n    - {kind: tool_result, idle_calls: %s}\n"
+    (tmp_path / "own.yaml").write_text("name: own\n" + stays % 2, encoding="utf-8")
+    (tmp_path / "wrong.yaml").write_text("name: own\n" + stays % "two", encoding="utf-8")
+    ran = ctxbudget("validate", tmp_path / "own.yaml", tmp_path / "wrong.yaml", "adaptive")
+    assert ran.code == 2
+    assert ran.out.splitlines() == [
+        f"{tmp_path / 'own.yaml'}: fine, a policy of 0 rules and a rent of 1 line",
+        "adaptive: fine, a policy of 2 rules and a rent of 15 lines",
+    ]
+    assert "wrong.yaml:4: rent.stays[0].idle_calls: expected a whole number" in ran.err
+
+
 def test_validate_goes_on_after_a_wrong_file(ctxbudget: Command, tmp_path: Path) -> None:
     wrong = [
         written(tmp_path, "phases: []", "a.yaml"),

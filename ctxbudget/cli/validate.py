@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def command(files: tuple[str, ...]) -> int:
     """Check workflow and policy FILES; exit 2 if any is wrong.
 
-    A file with `phases` is a workflow, one with `rules` a policy. Bare names mean shipped
+    A file with `phases` is a workflow, one with `rules` or `rent` a policy. Bare names mean shipped
     workflows or policies.
 
     \b
@@ -48,7 +48,7 @@ def _check(name: str) -> str:
     from ctxbudget.simulate import measure_for, simulate
 
     path = find("policies" if name in names("policies") else "workflows", name)
-    if "rules" in read_document(path).content:
+    if not {"rules", "rent"}.isdisjoint(read_document(path).content):
         return _policy_words(read_policy(path))
     loaded = read_workflow(path)
     setup = set_up_run(loaded)
@@ -62,7 +62,9 @@ def _check(name: str) -> str:
 
 def _policy_words(loaded: LoadedPolicy) -> str:
     rules = loaded.as_data.get("rules") or ()
-    return f"a policy of {_many(len(rules), 'rule')}"
+    rent = loaded.as_data.get("rent")
+    lines = f" and a rent of {_many(len(rent['stays']), 'line')}" if rent else ""
+    return f"a policy of {_many(len(rules), 'rule')}{lines}"
 
 
 def _many(count: int, what: str) -> str:
