@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ctxbudget.cli.whole_file import whole_file
 from ctxbudget.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,14 +73,9 @@ def write_html(path: Path, page: Page) -> None:
     from ctxbudget.report.html.page import rendered
 
     text = rendered(page)
-    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        try:
+        with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise _refused(path, (error.strerror or "cannot be written").lower()) from None
     size = len(text.encode()) / 1e6

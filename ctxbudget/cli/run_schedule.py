@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.whole_file import whole_file
 from ctxbudget.config.document import parse_document
 from ctxbudget.config.fields import budget_option, tokens_option, validated
 from ctxbudget.config.lookup import find
@@ -144,17 +144,9 @@ def _check(text: str, target: Path, overrides: Overrides, proposal: Proposal) ->
 
 def _write(path: Path, text: str) -> None:
     """Write a file that takes its name only when all of it is there."""
-    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        try:
-            with partial.open("x", encoding="utf-8", newline="") as file:
-                file.write(text)
-            if target.exists():
-                shutil.copymode(target, partial)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
         raise ConfigError(f"{reason}; choose another place", path=str(path)) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.cli.simulate_runs import many_runs, run_many
+from ctxbudget.cli.whole_file import whole_file
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
@@ -148,26 +148,20 @@ def _journal(path: Path | None) -> Iterator[JournalWriter | None]:
         return
     try:
         _refuse_to_replace(path)
-        target = Path(os.path.realpath(path))  # a link goes on pointing where it does
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            partial.unlink(missing_ok=True)
-            with open(
+        with (
+            whole_file(path) as partial,
+            open(
                 partial,
                 "x",
                 encoding="utf-8",
                 errors="surrogatepass",
                 newline="\n",
                 opener=_owner_only,
-            ) as file:
-                yield JournalWriter(file)
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                shutil.copymode(target, partial)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+            ) as file,
+        ):
+            yield JournalWriter(file)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
         raise JournalError(f"{reason}; choose another place", path=str(path)) from None
