@@ -99,6 +99,14 @@ def test_a_gain_that_is_too_small_is_left() -> None:
     assert goes_before_call(world(0, rent(least_gain=964))) == 3
 
 
+def test_a_cut_that_gains_too_little_is_left_though_all_together_would_not() -> None:
+    """`late` alone gains 964 of at least 1,000; `early` waits for the 20,000 tokens behind it."""
+    made = World(rent(least_gain=1_000), calls=1_000)
+    made.add("prompt", 1_000, "system", layer=Layer.PERMANENT)
+    made.add("early", 1_000).add("middle", 20_000, "assistant").add("late", 1_000).call(40)
+    assert made.prompt()["late"] == 1_000
+
+
 def test_the_cut_is_where_the_saving_most_exceeds_the_rewrite() -> None:
     """`late` has little behind it and pays soon; `early`, behind 20,000 tokens, waits."""
     made = World(rent(), calls=1_000).add("prompt", 1_000, "system", layer=Layer.PERMANENT)
@@ -178,7 +186,7 @@ def test_over_its_budget_the_prompt_gives_up_what_is_overdue_most() -> None:
         {"kind": "tool_result", "tool": "slow", "idle_calls": 40},
         {"kind": "tool_result", "tool": "quick", "idle_calls": 1},
     )
-    made = World(rent(*lines, room=0.15), budget=10_000, calls=9)
+    made = World(rent(*lines, room=0.15, patience=999), budget=10_000, calls=9)
     made.add("prompt", 2_000, "system", layer=Layer.PERMANENT)
     made.add("slow", 3_000, tool="slow").add("one", 1_500, tool="quick").add(
         "two", 1_500, tool="quick"
