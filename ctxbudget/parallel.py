@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -34,6 +35,9 @@ AHEAD_PER_WORKER: Final = 3
 
 WAITING_PER_AHEAD: Final = 20
 """Results that may wait for an earlier one, for each input on its way: they take memory."""
+
+RESTARTED_S: Final = 30.0
+"""At most so long do we wait for Dask to start a worker again that was killed."""
 
 ORPHANED_S: Final = 1.0
 """So often a process looks whether the one that started it is still there."""
@@ -397,6 +401,10 @@ class _Dask:
 
     def close(self, *, at_once: bool) -> None:
         """End the local cluster, or the connection."""
+        if at_once and self._cluster is not None:
+            # A local cluster fails on its way out while it starts a worker again that was killed.
+            with suppress(TimeoutError):
+                self._client.wait_for_workers(len(self._cluster.worker_spec), timeout=RESTARTED_S)
         for one in (self._ours, self._cluster):
             if one is not None:
                 one.close()
