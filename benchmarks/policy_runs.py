@@ -15,7 +15,8 @@ from rent_fit import Data, RowUse, row_reader, rows_of, uses_by_row
 from rich.console import Console
 from rich.progress import track
 
-from ctxbudget.config.policy_file import Bound, load_policy, refuse_impossible
+from ctxbudget.config.policy_file import load_policy, refuse_impossible
+from ctxbudget.config.policy_format import Bound
 from ctxbudget.core.errors import BudgetExceededError, ConfigError, SourceError
 from ctxbudget.core.events import CallStarted, ItemAdded
 from ctxbudget.core.types import Cache, Layer

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from claude_lines import progress, said, text, wrote
 from commands import ROOT, Command, Ran, in_subprocess, written
+from recorded_lines import as_bytes, claude_usage
 
 SESSION = ROOT / "docs" / "examples" / "session.jsonl.gz"
 
@@ -288,6 +290,109 @@ def test_a_share_of_the_budget_follows_another_window(ctxbudget: Command) -> Non
     assert ctxbudget("check", SESSION, "--max-peak", "90%", "--budget", "110k").code == 1
 
 
+def of_masking(ran: Ran) -> dict[str, Any]:
+    (row,) = (one for one in ran.json["policies"] if one["policy"] == "masking")
+    found: dict[str, Any] = row
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--price", "input=2,read=0.1,write=4"),
+        ("--ttl", "5m"),
+        ("--ttl", "1h", "--price", "input=2,write=4,write_1h=8"),
+        ("--model", "my-own-1", "--price", "input=1"),
+        ("--price", "input=2", "--budget", "60k"),
+    ],
+)
+def test_price_and_lifetime_are_those_of_replay(
+    ctxbudget: Command, masked: dict[str, Any], options: tuple[str, ...]
+) -> None:
+    replayed = of_masking(ctxbudget("replay", SESSION, "--policy", "masking", *options, "--json"))
+    run = ("check", SESSION, "--policy", "masking", "--max-cost", 0, "--max-total", 0, "--json")
+    found = ctxbudget(*run, *options).json["files"][0]["limits"]
+    assert [one["found"] for one in found] == [replayed["cost_usd"], replayed["total_cost_usd"]]
+    assert ("--price" in options) == (replayed["cost_usd"] != masked["cost_usd"])
+
+
+def test_another_lifetime_changes_the_cost(ctxbudget: Command, tmp_path: Path) -> None:
+    # 10,000 tokens of Opus, written for an hour at 10, or for five minutes at 6.25 dollars a million.
+    answer = wrote("m1", text("done"), usage=claude_usage(0, w1h=10_000, output=9), stop="end_turn")
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(as_bytes([said("go"), answer]))
+    assert ctxbudget("check", path, "--max-cost", "0.1").code == 0
+    assert ctxbudget("check", path, "--max-cost", "0.0999").code == 1
+    assert ctxbudget("check", path, "--max-cost", "0.0625", "--ttl", "5m").code == 0
+    assert ctxbudget("check", path, "--max-cost", "0.0624", "--ttl", "5m").code == 1
+
+
+def test_a_sub_agent_is_judged_on_its_own(ctxbudget: Command, tmp_path: Path) -> None:
+    main = wrote("m1", text("done"), usage=claude_usage(0, w5m=20_000, output=9), stop="end_turn")
+    other = wrote("a1", text("well"), usage=claude_usage(0, w5m=6_000, output=9), stop="end_turn")
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(
+        as_bytes([said("go"), progress("ab12", said("look")), progress("ab12", other), main])
+    )
+    for options, sent in (((), 20_000), (("--agent", "ab12"), 6_000)):
+        assert ctxbudget("check", path, *options, "--max-sent", sent).code == 0
+        assert ctxbudget("check", path, *options, "--max-sent", sent - 1).code == 1
+    assert "holds no call" in ctxbudget("check", path, "--agent", "x", "--max-sent", 1).error
+
+
+@pytest.mark.parametrize("option", [("--agent", "x"), ("--ttl", "5m"), ("--price", "input=1")])
+def test_what_goes_with_a_recording_alone(
+    ctxbudget: Command, flow: Path, journal: Path, option: tuple[str, str]
+) -> None:
+    name, run = option[0], (*option, "--max-peak", 1)
+    error = ctxbudget("check", flow, *run).error
+    assert error == (
+        f"{name}: {flow} is a workflow, and this is about what was recorded; leave it out"
+    )
+    error = ctxbudget("check", journal, *run).error
+    replayed = ctxbudget("check", journal, "--policy", "none", *run)
+    if name == "--agent":
+        assert error == replayed.error
+        assert error == "--agent: a journal is replayed with all its agents; leave --agent out"
+    else:
+        assert error.startswith(
+            f"{name}: {journal} is a journal and is taken as it ran; add --poli"
+        )
+        assert replayed.code == 1
+
+
+# ---- what rests on chance
+
+UNCERTAIN = """
+name: unsure
+policy: none
+phases:
+  - {id: a, output: {min: 1000, max: 3000}}
+  - {id: b, after: [a], skip: 50%, output: 10}
+"""
+EXPECTED = (
+    "expected course: each uncertain size at its median, or the middle of its range; nothing "
+    "fails, is skipped or is done again"
+)
+
+
+def test_the_expected_course_is_said(ctxbudget: Command, tmp_path: Path, flow: Path) -> None:
+    path = written(tmp_path, UNCERTAIN, "unsure.yaml")
+    note = f"{EXPECTED}; --runs 1000 draws them"
+    for limit, word in ((2010, "ok"), (2009, "1 of 1 limit failed")):
+        lines = ctxbudget("check", path, "--max-peak", limit).out.splitlines()
+        assert word in lines[0]
+        assert lines[-1] == f"  {note}"
+    (file, other) = ctxbudget("check", path, flow, "--max-peak", 5000, "--json").json["files"]
+    assert (file["notes"], file["drawn"], other["notes"]) == ([note], None, [])
+    markdown = ctxbudget("check", path, flow, "--max-peak", 5000, "--markdown").out
+    assert markdown.splitlines()[-1].startswith(f"{path}: expected course: each uncertain")
+    assert ctxbudget("simulate", path, "--json").json["notes"][0] == note
+    assert ctxbudget("simulate", flow, "--json").json["notes"] == [
+        "assumed: 250 tokens of metadata for each output that declares none (2)"
+    ]
+
+
 # ---- what is printed for others
 
 
@@ -315,10 +420,13 @@ def test_the_shape_of_the_json(ctxbudget: Command, flow: Path) -> None:
                 "source": "workflow",
                 "policy": "none",
                 "passed": False,
+                "drawn": None,
+                "notes": [],
                 "limits": [
                     {
                         "limit": "max-peak",
                         "measure": "peak",
+                        "percentile": None,
                         "unit": "tokens",
                         "asked": "60%",
                         "allowed": 3000,
@@ -388,6 +496,14 @@ def test_an_error_wins_over_a_limit_that_failed(ctxbudget: Command, flow: Path) 
         (("--max-peak", "1", "--json", "--markdown"), "--markdown: goes without --json"),
         (("--max-peak", "1", "--policy", "nosuch"), "nosuch"),
         (("--max-peak", "1", "--model", " "), "--model: expected a model's name"),
+        (("--max-warn-probability", "1.1"), "--max-warn-probability: expected a share"),
+        (("--max-warn-probability", "1"), "--max-warn-probability: goes with --runs; add"),
+        (("--max-critical-probability", "1"), "--max-critical-probability: goes with --runs"),
+        (("--max-overflow-probability", "1"), "--max-overflow-probability: goes with --runs"),
+        (("--max-peak", "1", "--seed", "7"), "--seed: goes with --runs; add --runs 1000"),
+        (("--max-peak", "1", "--workers", "2"), "--workers: goes with --runs"),
+        (("--max-peak", "1", "--backend", "dask"), "--backend: goes with --runs"),
+        (("--max-peak", "1", "--runs", "0"), "--runs"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
@@ -407,3 +523,25 @@ def test_files_that_are_none(ctxbudget: Command, tmp_path: Path, journal: Path) 
     assert "add --policy" in ctxbudget("check", journal, *run, "--window", "9k").error
     wide = ctxbudget("check", SESSION, *run, "--window", "100k", "--budget", "200k").error
     assert "--budget: 200,000 tokens are not 1 to 100,000" in wide
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--ttl", "2h"), "--ttl: expected 5m or 1h, found '2h'"),
+        (("--price", "read=1"), "--price: expected USD for a million tokens"),
+        (("--price", "input=x"), "--price: expected USD for a million tokens"),
+        (("--runs", "10"), f"--runs: {SESSION} is a recorded session, which ran once; leave"),
+        (("--model", "my-own-1"), "is not known; use --price, or --model to name one that is"),
+    ],
+)
+def test_mistakes_about_a_session(
+    ctxbudget: Command, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in ctxbudget("check", SESSION, "--max-cost", 1, *arguments).error
+
+
+def test_a_journal_ran_once(ctxbudget: Command, journal: Path) -> None:
+    for policy in ((), ("--policy", "none")):
+        error = ctxbudget("check", journal, *policy, "--max-peak", 1, "--runs", 5).error
+        assert error == f"--runs: {journal} is a journal, which ran once; leave --runs out"

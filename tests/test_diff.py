@@ -239,6 +239,35 @@ def test_the_markdown(ctxbudget: Command, tmp_path: Path) -> None:
     assert {line.count("|") for line in tables} == {6, 7}
 
 
+def test_the_expected_course_is_said_of_the_side_that_is_one(
+    ctxbudget: Command, old: Path, tmp_path: Path
+) -> None:
+    unsure = written(tmp_path, NEW.replace("450", "{min: 400, max: 500}"), "unsure.yaml")
+    note = (
+        "expected course: each uncertain size at its median, or the middle of its range; nothing "
+        "fails, is skipped or is done again"
+    )
+    assert f"B: {note}" in " ".join(ctxbudget("diff", old, unsure).out.split())
+    assert f"A: {note}" in ctxbudget("diff", unsure, old, "--markdown").out
+    found = ctxbudget("diff", old, unsure, "--json").json
+    assert (found["before"]["notes"], found["after"]["notes"]) == ([], [note])
+    assert found["after"]["peak"] == 1457
+
+
+def test_price_and_lifetime_hold_for_both_sides(ctxbudget: Command, old: Path) -> None:
+    options = ("--ttl", "5m", "--price", "input=2,read=0.1,write=4")
+    found = ctxbudget("diff", SESSION, "--policy", "masking", *options, "--json").json
+    rows = ctxbudget("replay", SESSION, "--policy", "masking", *options, "--json").json["policies"]
+    costs = {one["policy"]: one["cost_usd"] for one in rows}
+    assert found["before"]["cost"] == costs["none"]
+    assert found["after"]["cost"] == costs["masking"]
+    plain = ctxbudget("diff", SESSION, "--policy", "masking", "--json").json
+    assert plain["before"]["cost"] != costs["none"]
+    error = ctxbudget("diff", old, SESSION, "--ttl", "5m").error
+    assert error.startswith(f"--ttl: {old} is a workflow")
+    assert "holds no call" in ctxbudget("diff", SESSION, "--policy", "none", "--agent", "x").error
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -31,7 +31,8 @@ from test_transcripts_pi import result as pi_result
 from test_transcripts_pi import said as pi_said
 from worlds import World
 
-from ctxbudget.config.policy_file import Bound, LoadedPolicy, load_policy
+from ctxbudget.config.policy_file import LoadedPolicy, load_policy
+from ctxbudget.config.policy_format import Bound
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import AgentFinished, AgentStarted, CallSent, Withdrawn
 from ctxbudget.core.types import MAIN, Form, Item, Kind, Layer, Scale

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from ctxbudget.cli.any_run_options import check_model
+from ctxbudget.cli.draw_runs import Many, draw
+from ctxbudget.cli.replay_settings import (
+    other_model,
+    price_said,
+    refuse_agent_of_journal,
+    ttl_s_of,
+)
+from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import SUFFIXES, find, names
 from ctxbudget.config.policy_file import load_policy, refuse_impossible
-from ctxbudget.config.run_setup import Overrides, set_up_run
+from ctxbudget.config.run_setup import set_up_run
 from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.core.events import Event
 from ctxbudget.core.pricing import InputCosts
+from ctxbudget.gate.drawn import outcome_of_runs
 from ctxbudget.gate.outcome import Outcome, Places, Source, outcome_of_replay, outcome_of_run
 from ctxbudget.journal import TextLine
 from ctxbudget.journal.reading import is_journal
 from ctxbudget.metrics import Metrics
 from ctxbudget.replay import RecordedRun, Settings, recorded_run, what_if
-from ctxbudget.replay.what_if import OtherModel
 from ctxbudget.simulate import measure_for, simulate
 
 Under: TypeAlias = Callable[[str | None], Outcome]
@@ -36,33 +45,55 @@ class Options:
     model: str | None = None
     window: str | None = None
     budget: str | None = None
+    agent: str | None = None
+    ttl: str | None = None
+    price: str | None = None
 
     @property
-    def given(self) -> list[str]:
-        """The names of those that were given."""
+    def of_a_replay(self) -> list[str]:
+        """The names of those that were given, of those that change a replay."""
         found = {"--model": self.model, "--window": self.window, "--budget": self.budget}
-        return [name for name, value in found.items() if value is not None]
+        return _given({**found, "--ttl": self.ttl, "--price": self.price})
+
+    @property
+    def of_what_was_recorded(self) -> list[str]:
+        """The names of those that were given, of those that a workflow has no use for."""
+        return _given({"--agent": self.agent, "--ttl": self.ttl, "--price": self.price})
 
 
-def any_run(name: str, options: Options) -> Under:
+def _given(options: dict[str, str | None]) -> list[str]:
+    return [name for name, value in options.items() if value is not None]
+
+
+def any_run(name: str, options: Options, many: Many | None = None) -> Under:
     """Return what plays the run that a file tells of: a workflow, a journal or a session.
+
+    `many` asks for so many runs of a workflow, each with its own draws.
 
     Raises:
         ConfigError: an option is wrong, or the file is a workflow that is.
         SourceError: the file is none of the three.
     """
-    if options.model is not None and not options.model.strip():
-        raise ConfigError("expected a model's name, found nothing", location=("--model",))
+    check_model(options.model)
     if not name.strip():
         raise ConfigError("expected a file, found nothing; name a workflow, a journal or a session")
     path = Path(name)
     if name != "-" and path.is_dir():
         raise SourceError(f"{name}: is a directory; name a file in it")
     if name != "-" and path.is_file() and is_journal(path):
+        _refuse_many(name, "a journal", many)
         return _journal(name, options)
     if _is_workflow(name):
-        return _workflow(name, options)
+        return _workflow(name, options, many)
+    _refuse_many(name, "a recorded session", many)
     return _session(name, options)
+
+
+def _refuse_many(name: str, what: str, many: Many | None) -> None:
+    if many is not None:
+        raise ConfigError(
+            f"{name} is {what}, which ran once; leave --runs out", location=("--runs",)
+        )
 
 
 def _is_workflow(name: str) -> bool:
@@ -77,20 +108,32 @@ def _is_workflow(name: str) -> bool:
 # ---- a workflow
 
 
-def _workflow(name: str, options: Options) -> Under:
+def _workflow(name: str, options: Options, many: Many | None) -> Under:
+    if options.of_what_was_recorded:
+        raise ConfigError(
+            f"{name} is a workflow, and this is about what was recorded; leave it out",
+            location=(options.of_what_was_recorded[0],),
+        )
     loaded = read_workflow(find("workflows", name))
-    overrides = Overrides(
-        model=options.model,
-        window_tokens=None if options.window is None else tokens_option(options.window, "--window"),
-        budget=None if options.budget is None else budget_option(options.budget, "--budget"),
+    overrides = workflow_overrides(
+        model=options.model, window=options.window, budget=options.budget
     )
     measure = measure_for(loaded)
 
     def under(policy: str | None) -> Outcome:
         setup = set_up_run(loaded, overrides.with_policy(policy))
+        if many is not None:
+            return outcome_of_runs(name, setup, draw([setup], many), many.seed)
         places = Places()
         metrics = simulate(setup, measure, [places])
-        return outcome_of_run(name, Source.WORKFLOW, setup.policy.label, metrics, places)
+        return outcome_of_run(
+            name,
+            Source.WORKFLOW,
+            setup.policy.label,
+            metrics,
+            places,
+            is_expected=loaded.workflow.is_uncertain,
+        )
 
     return under
 
@@ -99,13 +142,15 @@ def _workflow(name: str, options: Options) -> Under:
 
 
 def _journal(name: str, options: Options) -> Under:
+    refuse_agent_of_journal(options.agent)
+
     def under(policy: str | None) -> Outcome:
         if policy is not None:
             return _replayed(name, _recorded_journal(name), policy, options)
-        if options.given:
+        if options.of_a_replay:
             raise ConfigError(
                 f"{name} is a journal and is taken as it ran; add --policy to replay it otherwise",
-                location=(options.given[0],),
+                location=(options.of_a_replay[0],),
             )
         from ctxbudget.cli.journal_view import read_into
 
@@ -134,7 +179,7 @@ def _session(name: str, options: Options) -> Under:
     from ctxbudget.transcripts.session import read_session
 
     file = RecordedFile(file=name)
-    run = read_session(file, PriceBook(price_of)).run
+    run = read_session(file, PriceBook(price_of), options.agent).run
     for one in file_notes(file):
         note(one)
     return lambda policy: _replayed(name, run, policy or NONE, options)
@@ -151,7 +196,12 @@ def _replayed(name: str, run: RecordedRun, policy: str, options: Options) -> Out
 
 def _settings(run: RecordedRun, options: Options) -> Settings:
     window = None if options.window is None else tokens_option(options.window, "--window")
-    settings = Settings(window_tokens=window, model=_other_model(options.model))
+    settings = Settings(
+        window_tokens=window,
+        ttl_s=ttl_s_of(options.ttl),
+        model=other_model(options.model),
+        price=price_said(options.price),
+    )
     limit_tokens = settings.scale(run.start.scale).hard_limit_tokens
     if limit_tokens < 1:
         raise ConfigError(
@@ -169,12 +219,4 @@ def _settings(run: RecordedRun, options: Options) -> Settings:
             "choose a number in between",
             location=("--budget",),
         )
-    return Settings(window_tokens=window, model=settings.model, budget_tokens=budget_tokens)
-
-
-def _other_model(name: str | None) -> OtherModel | None:
-    if name is None:
-        return None
-    from ctxbudget.prices import cache_of, price_of
-
-    return OtherModel(name=name, price=price_of(name, None), cache=cache_of(name))
+    return replace(settings, budget_tokens=budget_tokens)

@@ -6,22 +6,18 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.any_run_options import run_options
-from ctxbudget.cli.completing import policies, workflows
+from ctxbudget.cli.any_run_options import policies_option, recorded_options, run_options
+from ctxbudget.cli.completing import workflows
 
 
 @click.command("diff")
 @click.argument("before", metavar="A", shell_complete=workflows)
 @click.argument("after", metavar="[B]", required=False, shell_complete=workflows)
-@click.option(
-    "--policy",
-    "policies",
-    multiple=True,
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="Play both under this policy; twice: A under the first, B (or A again) under the second.",
+@policies_option(
+    "Play both under this policy; twice: A under the first, B (or A again) under the second."
 )
 @run_options
+@recorded_options
 @click.option(
     "--fail-on-increase",
     "allowed",

@@ -6,32 +6,27 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.completing import files, policies
+from ctxbudget.cli.any_run_options import (
+    agent_option,
+    policies_option,
+    price_option,
+    ttl_option,
+    window_option,
+)
+from ctxbudget.cli.completing import files
 from ctxbudget.cli.html_file import html_option
 
 
 @click.command("replay")
 @click.argument("session", shell_complete=files)
-@click.option(
-    "--policy",
-    "policies",
-    multiple=True,
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="A policy to try; repeat to compare. Always tried too: `none`, and two bounds.",
-)
-@click.option("--agent", metavar="ID", help="A sub-agent that the file records, instead.")
-@click.option("--window", metavar="TOKENS", help="Another window: 200000 or 200k.")
+@policies_option("A policy to try; repeat to compare. Always tried too: `none`, and two bounds.")
+@agent_option
+@window_option
 @click.option("--reserve", metavar="TOKENS", help="Of it, kept free for the answer.")
 @click.option("--budget", metavar="TOKENS", help="Another budget: 60000 or 60k.")
-@click.option("--ttl", metavar="TIME", help="Another lifetime of the cache: 5m or 1h.")
+@ttl_option
 @click.option("--model", metavar="NAME", help="Another model's prices and cache.")
-@click.option(
-    "--price",
-    metavar="KEY=USD,...",
-    help="Other prices of all models, for a million tokens: "
-    "input=3,read=0.3,write=3.75,write_1h=6,output=15. What is left out costs what input does.",
-)
+@price_option
 @click.option(
     "--ignore-compactions", is_flag=True, help="Leave out the compactions that the host made."
 )

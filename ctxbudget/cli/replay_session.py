@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,12 @@ from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.journal_view import note, read_into
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.replay_settings import (
+    other_model,
+    price_said,
+    refuse_agent_of_journal,
+    ttl_s_of,
+)
 from ctxbudget.config.fields import tokens_option
 from ctxbudget.config.policy_file import (
     LoadedPolicy,
@@ -26,23 +31,19 @@ from ctxbudget.config.policy_file import (
 )
 from ctxbudget.core.errors import BudgetExceededError, ConfigError, PolicyError, SourceError
 from ctxbudget.core.events import Event
-from ctxbudget.core.types import Price
 from ctxbudget.journal import TextLine
 from ctxbudget.journal.reading import is_journal
-from ctxbudget.prices import cache_of, price_date, price_of
+from ctxbudget.prices import price_date, price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import RecordedRun, Settings, WhatIf, recorded_run, what_if
 from ctxbudget.replay.prompt_files import PromptFiles, prompt_files
-from ctxbudget.replay.what_if import OtherModel
 from ctxbudget.report.drawn import Drawing, listeners
 from ctxbudget.report.replayed import Replayed
 from ctxbudget.transcripts.session import RecordedSession, read_session
 
 NONE: Final = "none"
 BOUNDS: Final = ("unbounded", "clairvoyant")
-
-_TTLS_S: Final = {"5m": 300.0, "1h": 3600.0}
 
 
 def run(
@@ -71,13 +72,12 @@ def run(
         window_tokens=None if window is None else tokens_option(window, "--window"),
         reserve_tokens=None if reserve is None else tokens_option(reserve, "--reserve"),
         budget_tokens=None if budget is None else tokens_option(budget, "--budget"),
-        ttl_s=None if ttl is None else _ttl(ttl),
-        model=None
-        if model is None
-        else _other_model(_named_model(model), is_priced=price is not None),
-        price=None if price is None else _price(price),
+        ttl_s=ttl_s_of(ttl),
+        model=other_model(model),
+        price=price_said(price),
         ignores_compactions=ignore_compactions,
     )
+    _tell_unpriced_model(settings)
     if prompts == "":
         raise ConfigError("expected a folder, found nothing", location=("--prompts",))
     recorded, read = _read(session, agent)
@@ -120,11 +120,7 @@ def run(
 def _read(name: str, agent: str | None) -> tuple[RecordedRun, RecordedSession | None]:
     """Return a session's run, and how well it could be rebuilt if it is not one of ours."""
     if is_journal(Path(name)):
-        if agent is not None:
-            raise ConfigError(
-                "a journal is replayed with all its agents; leave --agent out",
-                location=("--agent",),
-            )
+        refuse_agent_of_journal(agent)
         records: list[Event | TextLine] = []
         read_into(Path(name), [records.append], on_text=records.append)
         return recorded_run(records, name), None
@@ -134,6 +130,12 @@ def _read(name: str, agent: str | None) -> tuple[RecordedRun, RecordedSession | 
     found = read_session(file, PriceBook(price_of), agent)
     _tell(file)
     return found.run, found
+
+
+def _tell_unpriced_model(settings: Settings) -> None:
+    model = settings.model
+    if model is not None and model.price is None and settings.price is None:
+        note(f"model {model.name}: its price is not known, so costs are not; use --price")
 
 
 def _tell_unpriced(read: RecordedSession | None, settings: Settings) -> None:
@@ -256,69 +258,3 @@ def _check_scale(recorded: RecordedRun, settings: Settings) -> None:
             "leaves; name a smaller budget or a larger --window",
             location=("--budget",),
         )
-
-
-def _named_model(name: str) -> str:
-    if not name.strip():
-        raise ConfigError("expected the name of a model, found nothing", location=("--model",))
-    return name
-
-
-def _ttl(text: str) -> float:
-    if text not in _TTLS_S:
-        raise ConfigError(f"expected 5m or 1h, found {text!r}", location=("--ttl",))
-    return _TTLS_S[text]
-
-
-def _other_model(name: str, *, is_priced: bool) -> OtherModel:
-    price = price_of(name, None)
-    if price is None and not is_priced:
-        note(f"model {name}: its price is not known, so costs are not; use --price")
-    return OtherModel(name=name, price=price, cache=cache_of(name))
-
-
-MOST_USD: Final = 1_000_000
-"""For a million tokens: a dollar for each."""
-
-_PRICE_KEYS: Final = ("input", "read", "write", "write_1h", "output")
-
-
-def _price(text: str) -> Price:
-    """Return the price that an option's text says; what it leaves out costs what input does."""
-    amounts: dict[str, Decimal] = {}
-    for pair in text.split(","):
-        key, _, amount = (part.strip() for part in pair.partition("="))
-        if key not in _PRICE_KEYS:
-            raise _price_error(f"found {pair.strip()!r}")
-        if key in amounts:
-            raise _price_error(f"found {key} twice")
-        amounts[key] = _per_token(amount)
-    if "input" not in amounts:
-        raise _price_error("found no price for input")
-    whole = amounts["input"]
-    write = amounts.get("write", whole)
-    return Price(
-        input_usd=whole,
-        cache_read_usd=amounts.get("read", whole),
-        cache_write_5m_usd=write,
-        cache_write_1h_usd=amounts.get("write_1h", write),
-        output_usd=amounts.get("output", whole),
-    )
-
-
-def _per_token(amount: str) -> Decimal:
-    try:
-        value = Decimal(amount)
-    except InvalidOperation:
-        raise _price_error(f"found {amount!r}") from None
-    if not value.is_finite() or not 0 <= value <= MOST_USD:
-        raise _price_error(f"found {amount!r}")
-    return value.scaleb(-6)
-
-
-def _price_error(found: str) -> ConfigError:
-    return ConfigError(
-        "expected USD for a million tokens, as in "
-        f"input=3,read=0.3,write=3.75,write_1h=6,output=15; {found}",
-        location=("--price",),
-    )

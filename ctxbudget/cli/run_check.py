@@ -13,6 +13,7 @@ import click
 
 from ctxbudget.cli.any_run import Options, any_run
 from ctxbudget.cli.any_run_options import check_one_form
+from ctxbudget.cli.draw_runs import GOES_WITH_RUNS, Many, many_runs
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.core.errors import ConfigError
@@ -31,17 +32,26 @@ def run(
     model: str | None,
     window: str | None,
     budget: str | None,
+    agent: str | None,
+    ttl: str | None,
+    price: str | None,
+    run_count: int | None,
+    seed: int | None,
+    workers: int | None,
+    backend: str | None,
     as_machine: bool,
     as_markdown: bool,
     **limits: str | None,
 ) -> int:
     """Play each file, print what was found, and return the exit code."""
     check_one_form(as_machine=as_machine, as_markdown=as_markdown)
+    many = many_runs(run_count, seed, workers, backend)
     asked = _asked(limits)
-    options = Options(model=model, window=window, budget=budget)
+    _check_drawn(asked, many)
+    options = Options(model=model, window=window, budget=budget, agent=agent, ttl=ttl, price=price)
     checked = []
     for name in dict.fromkeys(files):
-        outcome = any_run(name, options)(policy)
+        outcome = any_run(name, options, many)(policy)
         checked.append(Checked(outcome, tuple(judged(outcome, one) for one in asked)))
     if as_machine:
         print_json(checked_as_data(checked))
@@ -68,6 +78,12 @@ def _asked(limits: dict[str, str | None]) -> list[Asked]:
         names = ", ".join(f"--{option}" for option in LIMITS)
         raise ConfigError(f"there is nothing to check; give at least one limit: {names}")
     return found
+
+
+def _check_drawn(asked: list[Asked], many: Many | None) -> None:
+    for one in asked:
+        if one.is_probability and many is None:
+            raise ConfigError(GOES_WITH_RUNS, location=(f"--{one.option}",))
 
 
 def _peak(given: str, option: str) -> Limit:
@@ -115,6 +131,9 @@ _READ: Final[dict[str, Callable[[str, str], Number | Limit]]] = {
     "max-cost": _usd,
     "max-total": _usd,
     "max-rewrites": _count,
+    "max-warn-probability": _share,
+    "max-critical-probability": _share,
+    "max-overflow-probability": _share,
     "min-recall": _share,
     "min-quote-recall": _share,
 }

@@ -32,6 +32,9 @@ def run(
     model: str | None,
     window: str | None,
     budget: str | None,
+    agent: str | None,
+    ttl: str | None,
+    price: str | None,
     allowed: str | None,
     as_machine: bool,
     as_markdown: bool,
@@ -39,7 +42,7 @@ def run(
     """Play both, print what changed, and return the exit code."""
     check_one_form(as_machine=as_machine, as_markdown=as_markdown)
     limits = [] if allowed is None else [_allowed(pair) for pair in allowed.split(",")]
-    options = Options(model=model, window=window, budget=budget)
+    options = Options(model=model, window=window, budget=budget, agent=agent, ttl=ttl, price=price)
     found = _compared(before, after, policies, options)
     judged = [growth(found, limit) for limit in limits]
     if as_machine:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.cli.whole_file import whole_file
+from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.document import parse_document
-from ctxbudget.config.fields import budget_option, tokens_option, validated
+from ctxbudget.config.fields import validated
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, set_up_run
-from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workflow
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.schedule.proposal import Proposal, propose
 from ctxbudget.schedule.rewriting import with_order
@@ -38,16 +39,10 @@ def run(
         ConfigError: the workflow or an option is wrong, or the file cannot be written.
         BudgetExceededError: what may not be pruned does not fit the window.
     """
-    if model is not None and not model.strip():
-        raise ConfigError("expected a model's name, found nothing", location=("--model",))
     target = _target(output, force=force)
     loaded = read_workflow(find("workflows", workflow))
-    overrides = Overrides(
-        policy=policy,
-        budget=budget_option(budget, "--budget") if budget is not None else None,
-        window_tokens=tokens_option(window, "--window") if window is not None else None,
-        deliver=Deliver(deliver) if deliver is not None else None,
-        model=model,
+    overrides = workflow_overrides(
+        policy=policy, budget=budget, window=window, model=model, deliver=deliver
     )
     proposal = propose(loaded, overrides, _slack_frac(slack))
     if target is not None:

@@ -10,19 +10,21 @@ from pathlib import Path
 import click
 
 from ctxbudget.cli.any_run_options import check_one_form
+from ctxbudget.cli.draw_runs import many_runs
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.output import console, print_json
-from ctxbudget.cli.simulate_runs import many_runs, run_many
+from ctxbudget.cli.simulate_runs import run_many
 from ctxbudget.cli.whole_file import whole_file
-from ctxbudget.config.fields import budget_option, tokens_option
+from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
-from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow, read_workflow
-from ctxbudget.core.errors import ConfigError, JournalError
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow
+from ctxbudget.core.errors import JournalError
 from ctxbudget.core.types import Level
 from ctxbudget.journal import JournalWriter, is_journal, is_locked
 from ctxbudget.metrics import Metrics
 from ctxbudget.report import as_json
+from ctxbudget.report.course_words import EXPECTED_UNLESS_DRAWN
 from ctxbudget.report.drawn import Drawing, listeners
 from ctxbudget.simulate import measure_for, simulate
 
@@ -58,12 +60,8 @@ def run(
     check_html(html)
     drawing = Drawing() if html is not None else None
     loaded = read_workflow(find("workflows", workflow))
-    overrides = Overrides(
-        allocator=allocator,
-        budget=budget_option(budget, "--budget") if budget is not None else None,
-        window_tokens=tokens_option(window, "--window") if window is not None else None,
-        deliver=Deliver(deliver) if deliver is not None else None,
-        model=_model(model),
+    overrides = workflow_overrides(
+        allocator=allocator, budget=budget, window=window, model=model, deliver=deliver
     )
     setups = [set_up_run(loaded, overrides.with_policy(policy)) for policy in policies or (None,)]
     if many is not None:
@@ -78,7 +76,7 @@ def run(
 
         write_html(html, simulated_page(runs, none, drawing.runs, _notes(setups[0]), date))
     if as_machine:
-        print_json(as_json.simulation(runs, none, date))
+        print_json(as_json.simulation(runs, none, date, _notes(setups[0])))
     elif as_markdown:
         from ctxbudget.report.run_markdown import simulation_markdown
 
@@ -88,12 +86,6 @@ def run(
 
         terminal.print_simulation(console(), runs, none, _notes(setups[0]), date)
     return _gate(runs[0][1], fail_on)
-
-
-def _model(given: str | None) -> str | None:
-    if given is not None and not given.strip():
-        raise ConfigError("expected a model's name, found nothing", location=("--model",))
-    return given
 
 
 def _price_date(metrics: Metrics) -> str | None:
@@ -190,10 +182,7 @@ def _notes(setup: RunSetup, *, is_drawn: bool = False) -> list[str]:
     workflow = setup.loaded.workflow
     notes = []
     if workflow.is_uncertain and not is_drawn:
-        notes.append(
-            "expected course: each uncertain size at its median, or the middle of its range; "
-            "nothing fails, is skipped or is done again; --runs 1000 draws them"
-        )
+        notes.append(EXPECTED_UNLESS_DRAWN)
     if setup.window_is_assumed:
         of = f"of {workflow.model} is not known" if workflow.model else "is not given"
         notes.append(f"assumed: the window {of}; set `window`")

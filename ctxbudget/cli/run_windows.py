@@ -8,9 +8,9 @@ import click
 
 from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.output import console, print_json
-from ctxbudget.config.fields import budget_option, tokens_option
+from ctxbudget.cli.workflow_overrides import workflow_overrides
+from ctxbudget.config.fields import tokens_option
 from ctxbudget.config.lookup import find
-from ctxbudget.config.run_setup import Overrides
 from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.fresh import Windows, compare_windows
@@ -32,14 +32,7 @@ def run(
 ) -> None:
     """Play both ways and print."""
     check_one_form(as_machine=as_machine, as_markdown=as_markdown)
-    if model is not None and not model.strip():
-        raise ConfigError("expected a model's name, found nothing", location=("--model",))
-    overrides = Overrides(
-        policy=policy,
-        budget=budget_option(budget, "--budget") if budget is not None else None,
-        window_tokens=tokens_option(window, "--window") if window is not None else None,
-        model=model,
-    )
+    overrides = workflow_overrides(policy=policy, budget=budget, window=window, model=model)
     handoff_tokens = None if handoff is None else tokens_option(handoff, "--handoff")
     loaded = read_workflow(_workflow(workflow))
     found = compare_windows(loaded, overrides, measure_for(loaded), handoff_tokens)

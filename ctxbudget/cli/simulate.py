@@ -7,35 +7,16 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.completing import policies, workflows
+from ctxbudget.cli.any_run_options import drawn_options, policies_option, workflow_options
+from ctxbudget.cli.completing import workflows
 from ctxbudget.cli.html_file import html_option
 
 
 @click.command("simulate")
 @click.argument("workflow", shell_complete=workflows)
-@click.option(
-    "--policy",
-    "policies",
-    multiple=True,
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="Use this policy; repeat to compare. NAME:key=value sets a param.",
-)
+@policies_option("Use this policy; repeat to compare. NAME:key=value sets a param.")
 @click.option("--allocator", metavar="NAME", help="fixed, dynamic, reserve or MODULE:ATTR.")
-@click.option(
-    "--budget", metavar="LIMIT", help="Input tokens allowed: 7500, 60k or 30% (of window)."
-)
-@click.option("--window", metavar="TOKENS", help="The model's window: 200000 or 200k.")
-@click.option(
-    "--model",
-    metavar="NAME",
-    help="The run's model: its prices, cache and (unless given) window.",
-)
-@click.option(
-    "--deliver",
-    type=click.Choice(["together", "in_turn"]),
-    help="How the outputs of one wave arrive.",
-)
+@workflow_options
 @click.option("--journal", type=click.Path(path_type=Path), help="Write every event as JSONL.")
 @html_option
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
@@ -46,25 +27,7 @@ from ctxbudget.cli.html_file import html_option
     help="Exit 1 if the run (of the first policy), or one of --runs, reaches this level or a "
     "graver one.",
 )
-@click.option(
-    "--runs",
-    "run_count",
-    type=click.IntRange(1, 1_000_000),
-    metavar="N",
-    help="Draw what is uncertain N times; say how likely each level is.",
-)
-@click.option("--seed", type=int, metavar="N", help="Of the draws; default 0.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Play --runs in so many processes; default 1, or what a cluster has.",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["processes", "ray", "dask"]),
-    help="Who plays --runs; default processes.",
-)
+@drawn_options
 def command(**options: Any) -> int:
     """Run WORKFLOW on paper: does it fit, where does it peak, what is pruned, what would it cost.
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.any_run_options import run_options
-from ctxbudget.cli.completing import policies, workflows
+from ctxbudget.cli.any_run_options import policy_option, run_options
+from ctxbudget.cli.completing import workflows
 
 
 @click.command("windows")
@@ -18,12 +18,7 @@ from ctxbudget.cli.completing import policies, workflows
     help="The size of every hand-off, written by the phase before. Default: the metadata that "
     "the workflow declares, 1500 for phases that declare none.",
 )
-@click.option(
-    "--policy",
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="Play both under this policy; `none` for windows that nobody prunes.",
-)
+@policy_option("Play both under this policy; `none` for windows that nobody prunes.")
 @run_options
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a table for a pull request.")

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from ctxbudget.config.document import Document, Location
 from ctxbudget.config.model_prices import caches_of, models_of, prices_of
 from ctxbudget.config.own_code import OwnAllocator, import_attribute
-from ctxbudget.config.policy_file import Bound, LoadedPolicy, load_policy, refuse_impossible
+from ctxbudget.config.policy_file import LoadedPolicy, load_policy, refuse_impossible
+from ctxbudget.config.policy_format import Bound
 from ctxbudget.config.workflow_file import (
     AllocatorPart,
     Deliver,

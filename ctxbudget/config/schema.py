@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ctxbudget.config.fields import Strict
-from ctxbudget.config.policy_file import (
+from ctxbudget.config.policy_format import (
     PolicyFile,
     RentPart,
     RulePart,

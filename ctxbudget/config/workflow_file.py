@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -32,8 +32,9 @@ from ctxbudget.config.fields import (
     Weight,
     validated,
 )
-from ctxbudget.config.policy_file import PolicyFile
+from ctxbudget.config.policy_format import PolicyFile
 from ctxbudget.config.sizes import Size, Source, sources
+from ctxbudget.core.errors import near_misses
 
 MOST_JSON_BYTES = 16_000_000
 """A larger JSON file is a recording."""
@@ -64,7 +65,7 @@ class MetadataLayer(StrEnum):
     PERMANENT = "permanent"
 
 
-def _refuse_twice(names: list[str], below: tuple[str, ...]) -> None:
+def _refuse_twice(names: list[str], below: tuple[str | int, ...]) -> None:
     """Check that names differ; `below` is where they stand, from the mapping that is checked."""
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
@@ -80,6 +81,12 @@ class ItemPart(Source):
 
     id: Name = Field(description="What reports call it.")
     pinned: Flag = Field(False, description="No rule may touch it.")
+
+
+class ToolsPart(Source):
+    """The definitions of tools that are offered together, such as those of one server."""
+
+    id: Name = Field(description="What phases and agents call it.")
 
 
 class Turn(Strict):
@@ -106,6 +113,9 @@ class AgentPart(Strict):
     )
     turn: Turn | None = Field(None, description="What each of its calls but the last adds.")
     model: Text | None = Field(None, description="Its model, if not the phase's.")
+    tools: tuple[Name, ...] | None = Field(
+        None, description="The workflow's tools that it is offered, if not the phase's."
+    )
     fails: Probability = Field(0.0, description="How likely a try leaves nothing but its cost.")
     tries: Times = Field(1, description="How often it is tried until one try does not fail.")
 
@@ -164,6 +174,9 @@ class PhasePart(Strict):
     agents: tuple[AgentPart, ...] = Field((), description="Its agents, in one wave unless `mode`.")
     waves: tuple[WavePart, ...] = Field((), description="Its agents, in waves.")
     model: Text | None = Field(None, description="Its model, if not the workflow's.")
+    tools: tuple[Name, ...] | None = Field(
+        None, description="The workflow's tools that it is offered; default all, `[]` is none."
+    )
     pause_s: Seconds = Field(0.0, description="A break before it; a long one lets the cache cool.")
     repeat: RepeatPart | None = Field(None, description="Whether its work is done again.")
     skip: Probability = Field(0.0, description="How likely it is left out.")
@@ -181,6 +194,15 @@ class PhasePart(Strict):
         for key, names in self._ids().items():
             _refuse_twice(names, (key,))
         return self
+
+    def offered(self) -> Iterator[tuple[tuple[str | int, ...], tuple[str, ...]]]:
+        """Yield the tools that it and its agents name, each with where they stand in it."""
+        yield ("tools",), self.tools or ()
+        for at, agent in enumerate(self.agents):
+            yield ("agents", at, "tools"), agent.tools or ()
+        for number, wave in enumerate(self.waves):
+            for at, agent in enumerate(wave.agents):
+                yield ("waves", number, "agents", at, "tools"), agent.tools or ()
 
     def _ids(self) -> dict[str, list[str]]:
         """Return the names that must differ, by the key under which they stand."""
@@ -332,12 +354,35 @@ class Workflow(Strict):
     )
     call_s: Seconds = Field(10.0, description="Seconds that one call takes.")
     permanent: tuple[ItemPart, ...] = Field((), description="Items that live for the whole run.")
+    tools: tuple[ToolsPart, ...] = Field(
+        (), description="Definitions of tools, in the order in which they head the prompt."
+    )
     phases: tuple[PhasePart, ...] = Field(min_length=1, description="The steps.")
 
     @model_validator(mode="after")
     def _check_ids(self) -> Workflow:
         _refuse_twice([item.id for item in self.permanent], ("permanent",))
+        _refuse_twice([one.id for one in self.tools], ("tools",))
+        for index, phase in enumerate(self.phases):
+            for below, names in phase.offered():
+                self._check_tools(names, ("phases", index, *below))
         return self
+
+    def _check_tools(self, names: tuple[str, ...], below: tuple[str | int, ...]) -> None:
+        known = [one.id for one in self.tools]
+        _refuse_twice(list(names), below)
+        for name in names:
+            if name not in known:
+                raise PydanticCustomError(
+                    "tools",
+                    "the workflow's `tools` have no {name}; {hint}",
+                    {"name": repr(name), "hint": near_misses(name, known), "below": below},
+                )
+
+    def tools_of(self, phase: PhasePart, agent: AgentPart | None = None) -> tuple[ToolsPart, ...]:
+        """Return the tools that a phase offers in the orchestrator's thread, or to an agent."""
+        named = phase.tools if agent is None or agent.tools is None else agent.tools
+        return tuple(one for one in self.tools if named is None or one.id in named)
 
     @property
     def is_uncertain(self) -> bool:

@@ -8,7 +8,8 @@ from typing import Final
 
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Limit
-from ctxbudget.gate.outcome import BY_KEY, Measure, Number, Outcome
+from ctxbudget.gate.drawn import PERCENT
+from ctxbudget.gate.outcome import BY_KEY, PROBABILITIES, Measure, Number, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,11 @@ class Asked:
         return self.option.startswith("min-")
 
     @property
+    def is_probability(self) -> bool:
+        """Whether only many runs can tell."""
+        return self.measure in PROBABILITIES
+
+    @property
     def measure(self) -> Measure:
         """What it is on."""
         return BY_KEY[LIMITS[self.option]]
@@ -41,6 +47,9 @@ LIMITS: Final[Mapping[str, str]] = {
     "max-cost": "cost",
     "max-total": "total",
     "max-rewrites": "rewrites",
+    "max-warn-probability": "warn_probability",
+    "max-critical-probability": "critical_probability",
+    "max-overflow-probability": "overflow_probability",
     "min-recall": "recall",
     "min-quote-recall": "quote_recall",
 }
@@ -55,6 +64,8 @@ class Verdict:
     limit: Number
     found: Number
     where: str
+    percentile: int | None = None
+    """Of the runs that it was estimated from; None if it is no number of tokens or USD of many."""
 
     @property
     def is_kept(self) -> bool:
@@ -76,9 +87,11 @@ def judged(outcome: Outcome, asked: Asked) -> Verdict:
             f"cannot be judged on {outcome.file}: {why}", location=(f"--{asked.option}",)
         )
     limit = asked.limit
+    is_percentile = outcome.draws is not None and not asked.is_probability
     return Verdict(
         asked=asked,
         limit=limit.resolve_tokens(outcome.scale) if isinstance(limit, Limit) else limit,
         found=found,
         where=outcome.where.get(measure.key, ""),
+        percentile=PERCENT if is_percentile else None,
     )

@@ -45,13 +45,17 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """Of a run or of one of its phases; None where it is not known, or not kept by phase."""
+    """Of a run or of one of its phases; None where it is not known, or not kept by phase.
 
-    peak_tokens: int
-    sent_tokens: int
-    calls: int
-    pruned_tokens: int
-    rewrites: int
+    Of many runs these are the least that 95 of 100 do not exceed, and the shares of all runs in
+    which a level was reached.
+    """
+
+    peak_tokens: int | None
+    sent_tokens: int | None
+    calls: int | None = None
+    pruned_tokens: int | None = None
+    rewrites: int | None = None
     """Calls at which a warm cache had to be written again behind a change."""
     cost_usd: Decimal | None
     """Of input and summaries."""
@@ -60,6 +64,9 @@ class Numbers:
     recall: float | None = None
     quote_recall: float | None = None
     misses: int | None = None
+    warn_frac: float | None = None
+    critical_frac: float | None = None
+    overflow_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +97,41 @@ MEASURES: Final = (
 )
 """In the order of reports."""
 
-BY_KEY: Final[Mapping[str, Measure]] = {one.key: one for one in MEASURES}
+PROBABILITIES: Final = (
+    Measure(
+        key="warn_probability",
+        title="probability of warn",
+        unit=Unit.SHARE,
+        of=lambda one: one.warn_frac,
+    ),
+    Measure(
+        key="critical_probability",
+        title="probability of critical",
+        unit=Unit.SHARE,
+        of=lambda one: one.critical_frac,
+    ),
+    Measure(
+        key="overflow_probability",
+        title="probability of overflow",
+        unit=Unit.SHARE,
+        of=lambda one: one.overflow_frac,
+    ),
+)
+"""That only many runs can tell."""
+
+BY_KEY: Final[Mapping[str, Measure]] = {one.key: one for one in (*MEASURES, *PROBABILITIES)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """The runs that an outcome is estimated from."""
+
+    runs: int
+    seed: int
+    is_uncertain: bool
+    """Whether chance had a say; else all runs are alike."""
+    error_frac: float
+    """By how much a probability may be off, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +143,8 @@ class Outcome:
         run, phases: the numbers; a run of a single phase has no others.
         where: for a measure's key, where in the run its number came about, in words.
         not_told: for a measure's key, why there is no number, and what to do.
+        is_expected: it is the expected course of a workflow that leaves something to chance.
+        draws: the runs that it is estimated from; None of a single one.
     """
 
     file: str
@@ -112,6 +155,8 @@ class Outcome:
     phases: Mapping[str, Numbers]
     where: Mapping[str, str]
     not_told: Mapping[str, str]
+    is_expected: bool = False
+    draws: Draws | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +216,18 @@ class Places:
 
 
 def outcome_of_run(
-    file: str, source: Source, policy: str, metrics: Metrics, places: Places
+    file: str,
+    source: Source,
+    policy: str,
+    metrics: Metrics,
+    places: Places,
+    *,
+    is_expected: bool = False,
 ) -> Outcome:
-    """Return what became of a workflow on paper, or of a run as its journal tells it."""
+    """Return what became of a workflow on paper, or of a run as its journal tells it.
+
+    `is_expected` says of a workflow that something in it is left to chance.
+    """
     run = metrics.run
     return Outcome(
         file=file,
@@ -190,13 +244,14 @@ def outcome_of_run(
         ),
         phases=_phases(metrics, places),
         where=_where(metrics, places, _peak_place(metrics, places)),
-        not_told={**_NO_TEXTS[source], **_not_priced(metrics)},
+        not_told={**NO_TEXTS[source], **_not_priced(metrics, NAME_A_MODEL)},
+        is_expected=is_expected,
     )
 
 
 _NO_MISSES: Final = ("recall", "quote_recall", "total", "misses")
 
-_NO_TEXTS: Final[Mapping[Source, Mapping[str, str]]] = {
+NO_TEXTS: Final[Mapping[Source, Mapping[str, str]]] = {
     Source.WORKFLOW: dict.fromkeys(
         _NO_MISSES,
         "a workflow has no texts, so what a policy loses of them cannot be told; check a recorded "
@@ -208,6 +263,7 @@ _NO_TEXTS: Final[Mapping[Source, Mapping[str, str]]] = {
     ),
     Source.REPLAY: {},
 }
+"""For a measure's key, why there is no number of what a policy loses."""
 
 
 def _scale(metrics: Metrics) -> Scale:
@@ -238,15 +294,23 @@ def _of_phase(row: PhaseRow, rewrites: int) -> Numbers:
     )
 
 
-def _not_priced(metrics: Metrics) -> dict[str, str]:
+NAME_A_MODEL: Final = "use --model to name one that is"
+NAME_A_PRICE: Final = "use --price, or --model to name one that is"
+
+
+def _not_priced(metrics: Metrics, step: str) -> dict[str, str]:
     if metrics.run.cost_usd is not None:
         return {}
     names = [row.model for row in metrics.models if row.cost_usd is None and row.model]
-    if names:
-        why = f"the price of {', '.join(names)} is not known; use --model to name one that is"
-    else:
-        why = "no model is named, so nothing has a price; name one with --model"
+    why = why_not_priced(names, step)
     return {"cost": why, "total": why}
+
+
+def why_not_priced(models: Sequence[str], step: str = NAME_A_MODEL) -> str:
+    """Return why there is no cost, given the models without a price, and what to do."""
+    if models:
+        return f"the price of {', '.join(models)} is not known; {step}"
+    return "no model is named, so nothing has a price; name one with --model"
 
 
 # ---- from a replay
@@ -281,7 +345,7 @@ def outcome_of_replay(file: str, found: WhatIf, places: Places) -> Outcome:
         ),
         phases=_phases(metrics, places),
         where=where,
-        not_told={**_not_priced(metrics), **_not_used(found)},
+        not_told={**_not_priced(metrics, NAME_A_PRICE), **_not_used(found)},
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
-from ctxbudget.config.policy_file import Bound, LoadedPolicy
+from ctxbudget.config.policy_file import LoadedPolicy
+from ctxbudget.config.policy_format import Bound
 from ctxbudget.config.run_setup import find_allocator
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import SourceError

@@ -13,7 +13,10 @@ from ctxbudget.report.money import as_data
 
 
 def simulation(
-    runs: Sequence[tuple[str, Metrics]], none: Metrics, price_date: str | None
+    runs: Sequence[tuple[str, Metrics]],
+    none: Metrics,
+    price_date: str | None,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     """Return a simulation's numbers: the first policy at the top, all of them under `compare`.
 
@@ -21,6 +24,7 @@ def simulation(
         runs: (policy, metrics) in the order asked for.
         none: the same run under `none`.
         price_date: how new the prices are; None without prices.
+        notes: what the numbers rest on that the file does not say.
     """
     policy, first = runs[0]
     result: dict[str, Any] = {
@@ -28,6 +32,7 @@ def simulation(
         "workflow": first.workflow,
         "allocator": first.allocator,
         "price_date": price_date,
+        "notes": list(notes),
         **_one(policy, first),
         "findings": [asdict(finding) for finding in diagnose(first)],
         "none": {"run": as_data(none.run)},

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ctxbudget.gate.comparing import Change, Comparison, Growth
 from ctxbudget.gate.outcome import Outcome, Source
+from ctxbudget.report.course_words import EXPECTED_COURSE
 from ctxbudget.report.numbers import cell, difference
 
 NAMES_SHOWN = 5
@@ -56,6 +57,9 @@ def notes(found: Comparison, written: Callable[[str], str]) -> Iterator[str]:
     budgets = [one.scale.budget_tokens for one in sides]
     if budgets[0] != budgets[1]:
         yield f"budget: {budgets[0]:,} → {budgets[1]:,} tokens"
+    for letter, one in zip("AB", sides, strict=True):
+        if one.is_expected:
+            yield f"{letter}: {EXPECTED_COURSE}"
     unknown = [key for key in ("cost",) if any(key in one.not_told for one in sides)]
     if unknown:
         side = next(one for one in sides if "cost" in one.not_told)

@@ -10,7 +10,8 @@ from typing import Any
 from ctxbudget._version import __version__
 from ctxbudget.core.types import Limit
 from ctxbudget.gate.limits import Verdict
-from ctxbudget.gate.outcome import Outcome, Unit
+from ctxbudget.gate.outcome import Draws, Outcome, Unit
+from ctxbudget.report.course_words import course_notes
 from ctxbudget.report.markdown import escaped, table
 from ctxbudget.report.numbers import as_data, said
 from ctxbudget.report.plain import one_line
@@ -42,18 +43,29 @@ def checked_lines(checked: Sequence[Checked]) -> Iterator[tuple[str, bool]]:
         if not failed:
             kept = ", ".join(_kept(verdict) for verdict in one.verdicts)
             yield f"{name}: ok; {kept}", True
-            continue
-        yield f"{name}: {len(failed)} of {count} limit{'s' if count > 1 else ''} failed", False
+        else:
+            yield f"{name}: {len(failed)} of {count} limit{'s' if count > 1 else ''} failed", False
         for verdict in failed:
             where = f"; {one_line(verdict.where)}" if verdict.where else ""
-            yield f"  {verdict.asked.option}: {_found(verdict)}, {_allowed(verdict)}{where}", False
+            at = f"p{verdict.percentile} " if verdict.percentile else ""
+            yield (
+                f"  {verdict.asked.option}: {at}{_found(verdict)}, {_allowed(verdict)}{where}",
+                False,
+            )
+        for note in course_notes(one.outcome):
+            yield f"  {note}", True
 
 
 def _kept(verdict: Verdict) -> str:
     unit = verdict.asked.measure.unit
     found, limit = said(verdict.found, unit), said(verdict.limit, unit)
     bound = "at least" if verdict.asked.is_least else "of at most"
-    return f"{verdict.asked.measure.title} {_exact(found, verdict)} {bound} {limit}"
+    return f"{_title(verdict)} {_exact(found, verdict)} {bound} {limit}"
+
+
+def _title(verdict: Verdict) -> str:
+    title = verdict.asked.measure.title
+    return f"{title} p{verdict.percentile}" if verdict.percentile else title
 
 
 def _exact(found: str, verdict: Verdict) -> str:
@@ -95,7 +107,7 @@ def checked_markdown(checked: Sequence[Checked]) -> str:
         (
             escaped(one.outcome.file),
             escaped(one.outcome.policy),
-            verdict.asked.measure.title,
+            _title(verdict),
             _found(verdict),
             _allowed(verdict),
             "kept" if verdict.is_kept else "**failed**",
@@ -108,7 +120,12 @@ def checked_markdown(checked: Sequence[Checked]) -> str:
     head = f"**Context budget: {failed} limits failed**" if failed else "**Context budget: ok**"
     if failed == 1:
         head = head.replace("limits", "limit")
-    return f"{head}\n\n{table(heads, rows, texts=7)}"
+    notes = [
+        f"{escaped(one.outcome.file)}: {escaped(note)}"
+        for one in checked
+        for note in course_notes(one.outcome)
+    ]
+    return "\n\n".join([head, table(heads, rows, texts=7), *notes])
 
 
 def checked_as_data(checked: Sequence[Checked]) -> dict[str, Any]:
@@ -122,10 +139,21 @@ def checked_as_data(checked: Sequence[Checked]) -> dict[str, Any]:
                 "source": one.outcome.source.value,
                 "policy": one.outcome.policy,
                 "passed": one.is_kept,
+                "drawn": None if one.outcome.draws is None else _drawn(one.outcome.draws),
+                "notes": list(course_notes(one.outcome)),
                 "limits": [_as_data(verdict) for verdict in one.verdicts],
             }
             for one in checked
         ],
+    }
+
+
+def _drawn(draws: Draws) -> dict[str, Any]:
+    return {
+        "runs": draws.runs,
+        "seed": draws.seed,
+        "is_uncertain": draws.is_uncertain,
+        "probability_error_frac": round(draws.error_frac, 6),
     }
 
 
@@ -134,6 +162,7 @@ def _as_data(verdict: Verdict) -> dict[str, Any]:
     return {
         "limit": verdict.asked.option,
         "measure": measure.key,
+        "percentile": verdict.percentile,
         "unit": measure.unit.value,
         "asked": verdict.asked.said,
         "allowed": as_data(verdict.limit),

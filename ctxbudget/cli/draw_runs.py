@@ -1,0 +1,101 @@
+"""Plays many runs of a workflow as the command line asks for them, and shows how far it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from ctxbudget.config.run_setup import RunSetup, placed
+from ctxbudget.config.sizes import Counted, counted
+from ctxbudget.core.errors import ConfigError
+from ctxbudget.odds.runs import Played, play_runs
+from ctxbudget.parallel import Backend
+from ctxbudget.simulate import measure_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Many:
+    """How many runs are asked for, and who plays them."""
+
+    runs: int
+    seed: int
+    workers: int | None
+    backend: Backend
+
+
+def many_runs(
+    runs: int | None,
+    seed: int | None,
+    workers: int | None,
+    backend: str | None,
+    refused: Sequence[tuple[str, object]] = (),
+) -> Many | None:
+    """Return what is asked for; None if it is one run.
+
+    Args:
+        runs: as given on the command line, like the next three.
+        seed: of the draws.
+        workers: who play at a time.
+        backend: who they are.
+        refused: options that are about one run, with what they were given.
+
+    Raises:
+        ConfigError: an option that goes with many runs stands alone, or one of a single run not.
+    """
+    if runs is None:
+        for option, given in (("--seed", seed), ("--workers", workers), ("--backend", backend)):
+            if given is not None:
+                raise ConfigError(GOES_WITH_RUNS, location=(option,))
+        return None
+    for option, other in refused:
+        if other is not None:
+            raise ConfigError("is of one run; leave it or --runs out", location=(option,))
+    return Many(
+        runs=runs,
+        seed=0 if seed is None else seed,
+        workers=workers,
+        backend=Backend.PROCESSES if backend is None else Backend(backend),
+    )
+
+
+GOES_WITH_RUNS: Final = "goes with --runs; add --runs 1000"
+
+
+def draw(setups: Sequence[RunSetup], many: Many) -> list[Played]:
+    """Return the runs, each under all setups of the one workflow. Errors as in `play_runs`."""
+    with _progress(many.runs) as on_done:
+        return play_runs(
+            setups,
+            _sizes(setups[0]),
+            runs=many.runs,
+            seed=many.seed,
+            workers=many.workers,
+            backend=many.backend,
+            on_done=on_done,
+        )
+
+
+def _sizes(setup: RunSetup) -> Counted:
+    try:
+        return counted(setup.loaded.workflow, measure_for(setup.loaded))
+    except ConfigError as error:
+        raise placed(error, setup.loaded.document) from None
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Callable[[int], None]]:
+    """Yield what shows progress: on a terminal a bar of the runs played, elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda runs: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    errors = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    with Progress(console=errors, transient=True) as progress:
+        task = progress.add_task("simulating", total=runs)
+        yield lambda done: progress.update(task, advance=done)
