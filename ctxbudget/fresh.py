@@ -215,7 +215,7 @@ def _played(
 
 @dataclass(slots=True)
 class _Fresh:
-    """A workflow's facts, with all but its permanent items taken back where a phase begins."""
+    """A workflow's facts, with all but tools and permanent items taken back where a phase begins."""
 
     source: WorkflowSource
     engine: Engine
@@ -240,7 +240,9 @@ class _Fresh:
         """Yield the end of a window: all that it held goes, stand-ins for outputs included."""
         kept = {part.id for part in self.handoffs.setup.loaded.workflow.permanent}
         store = self.engine.state.threads[MAIN].store
-        items = tuple(item.id for item in store if item.id not in kept)
+        items = tuple(
+            item.id for item in store if item.id not in kept and item.kind is not Kind.TOOLS
+        )
         if items:
             yield Withdrawn(at=at, items=items)
 

@@ -45,6 +45,7 @@ SECOND_CALLS: dict[str, tuple[int, int, int, int, float, str, Parts]] = {
     "removed_from_the_middle": (10_000, 6_000, 2_000, 4_000, 10, "m", (2_000, 4_000, 0, 4_000)),
     "removed_and_added": (10_000, 10_000, 2_000, 4_000, 10, "m", (2_000, 8_000, 0, 4_000)),
     "removed_from_the_end": (10_000, 6_000, 6_000, 0, 10, "m", (6_000, 0, 0, 0)),
+    "changed_from_the_first_token_on": (9_000, 9_000, 0, 4_000, 10, "m", (0, 9_000, 0, 4_000)),
     "prefix_just_long_enough": (5_000, 5_000, 1_024, 3_000, 10, "m", (1_024, 3_976, 0, 3_000)),
     "prefix_just_too_short": (5_000, 5_000, 1_023, 3_000, 10, "m", (0, 5_000, 0, 4_023)),
     "nothing_was_cached": (1_023, 3_000, 1_023, 0, 10, "m", (0, 3_000, 0, 0)),

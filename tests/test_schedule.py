@@ -113,6 +113,13 @@ def test_what_is_fresh_stands_until_a_phase_that_calls_has_finished() -> None:
 
 # ---- against every order
 
+TOOLS: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"tools": ("few",), "tools_tokens": 4},
+    {"tools": ("few", "many"), "tools_tokens": 15},
+)
+
 
 def some_loads(most: int) -> st.SearchStrategy[Board]:
     @st.composite
@@ -133,6 +140,7 @@ def some_loads(most: int) -> st.SearchStrategy[Board]:
                 fresh_tokens=draw(st.sampled_from((0, 0, 0, 6))),
                 is_calling=draw(st.sampled_from((True, True, True, False))),
                 model=draw(st.sampled_from("xyz")),
+                **draw(st.sampled_from(TOOLS)),
             )
             loads.append(one)
         return Board(loads, draw(sizes))
@@ -280,8 +288,11 @@ def some_workflow(draw: st.DrawFn, most: int = 4) -> dict[str, Any]:
         needs = draw(st.sets(st.integers(0, index - 1), max_size=2)) if index else set()
         work = draw(some_work())
         phases.append({"id": f"p{index}", "after": [f"p{need}" for need in sorted(needs)], **work})
+        if draw(st.booleans()):
+            phases[-1]["tools"] = draw(st.sampled_from(([], ["few"], ["many"], ["few", "many"])))
     return {
         "window": 1_000_000,
+        "tools": [{"id": "few", "tokens": 900}, {"id": "many", "tokens": 6_000}],
         "deliver": draw(st.sampled_from(("together", "in_turn"))),
         "permanent": [{"id": "instructions", "tokens": 1_500}],
         "phases": phases,
@@ -513,6 +524,73 @@ def test_switches_by_hand(tmp_path: Path, ctxbudget: Command) -> None:
     # Sonnet 4.5: 3.75 USD per million written to the cache, 0.30 read from it.
     assert Decimal(switch["cost_usd"]) == Decimal("0.0207")  # 6,000 × 3.45 / 1,000,000
     assert said["price_date"]
+
+
+TOOL_SETS = """\
+model: claude-sonnet-4-5
+window: 100000
+policy: none
+permanent: [{id: instructions, tokens: 5000}]
+tools: [{id: files, tokens: 2000}, {id: web, tokens: 8000}]
+phases:
+  - {id: a, tools: [files], output: 1000}
+  - {id: b, tools: [web], output: 1000}
+  - {id: c, tools: [files], output: 1000}
+  - {id: d, tools: [files, web], output: 1000}
+"""
+
+
+def test_switches_of_tools_by_hand(tmp_path: Path, ctxbudget: Command) -> None:
+    path = written(tmp_path, TOOL_SETS)
+    said = ctxbudget("schedule", path, "--json").json
+    # d holds both, so it peaks lowest at the very start: 5,000 + 10,000 + 1,000.
+    # c begins with what b leaves, and the web.
+    assert [one["peak_tokens"] for one in said["file"]["phases"]] == [8_000, 15_000, 15_000, 19_000]
+    assert said["schedule"]["peak_tokens"] == 16_000
+    assert said["schedule"]["order"] == ["d", "b", "a", "c"]
+    assert said["is_lowest"]
+    # b: 8,000 of the web and the 5,000 before it. c: 2,000 and 6,000. d keeps the files in the
+    # cache, and writes 8,000 and 7,000.
+    switches = said["file"]["switches"]
+    assert [one["rewritten_tokens"] for one in switches] == [13_000, 8_000, 15_000]
+    assert [one["to_tools"] for one in switches] == [["web"], ["files"], ["files", "web"]]
+    assert switches[1]["from_tools"] == ["web"]
+    # Sonnet 4.5: 3.75 USD per million written to the cache, 0.30 read from it.
+    assert Decimal(switches[0]["cost_usd"]) == Decimal("0.04485")  # 13,000 × 3.45 / 1,000,000
+    assert [one["tools"] for one in said["schedule"]["groups"]] == [
+        ["files", "web"],
+        ["web"],
+        ["files"],
+    ]
+    printed = ctxbudget("schedule", path).out
+    assert "switches of tools: 3 → 2; written again for them: 36,000 → " in printed
+    assert "proposed groups: files + web: d; web: b; files: a, c" in printed
+
+
+def test_switches_of_model_and_tools_at_once_are_one(tmp_path: Path, ctxbudget: Command) -> None:
+    flow = TOOL_SETS.replace("{id: b,", "{id: b, model: claude-opus-4-1,")
+    path = written(tmp_path, flow)
+    said = ctxbudget("schedule", path, "--json").json
+    assert len(said["file"]["switches"]) == 3
+    assert said["file"]["switches"][0]["rewritten_tokens"] == 13_000
+    printed = ctxbudget("schedule", path).out
+    assert "switches of model or tools: 3 → 2" in printed
+    assert "claude-opus-4-1, web: b" in printed
+
+
+def test_a_phase_without_calls_finds_the_tools_of_the_one_before() -> None:
+    board = Board(
+        [
+            load("few", rise=10, live=1, dead=1, tools=("few",), tools_tokens=4),
+            load("silent", rise=30, live=1, dead=1, is_calling=False, tools_tokens=900),
+            load("many", rise=10, live=1, dead=1, tools=("many",), tools_tokens=15),
+        ],
+        start_tokens=100,
+    )
+    assert [step.peak_tokens for step in board.steps((0, 1, 2))] == [114, 135, 127]
+    assert [step.peak_tokens for step in board.steps((2, 1, 0))] == [125, 146, 116]
+    assert board.switches((0, 1, 2)) == 1
+    assert find(board).order == (1, 0, 2)  # 130: nothing stands yet
 
 
 def test_no_switch_costs_anything_when_the_cache_is_cold_anyway(

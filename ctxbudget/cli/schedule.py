@@ -6,35 +6,18 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.completing import files, policies, workflows
+from ctxbudget.cli.any_run_options import policy_option, workflow_options
+from ctxbudget.cli.completing import files, workflows
 
 
 @click.command("schedule")
 @click.argument("workflow", shell_complete=workflows)
-@click.option(
-    "--policy",
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="Use this policy. NAME:key=value sets a param.",
-)
-@click.option(
-    "--budget", metavar="LIMIT", help="Input tokens allowed: 7500, 60k or 30% (of window)."
-)
-@click.option("--window", metavar="TOKENS", help="The model's window: 200000 or 200k.")
-@click.option(
-    "--model",
-    metavar="NAME",
-    help="The run's model: its prices, cache and (unless given) window.",
-)
-@click.option(
-    "--deliver",
-    type=click.Choice(["together", "in_turn"]),
-    help="How the outputs of one wave arrive.",
-)
+@policy_option("Use this policy. NAME:key=value sets a param.")
+@workflow_options
 @click.option(
     "--slack",
     metavar="SHARE",
-    help="Allow the peak so much above the lowest, such as 5%, if that saves switches of model.",
+    help="Allow the peak so much above the lowest, such as 5%, if that saves switches.",
 )
 @click.option(
     "-o",
@@ -51,8 +34,8 @@ def command(**options: Any) -> None:
 
     WORKFLOW is a YAML file or the name of a shipped one. `after` says which orders are possible;
     the file's order is what `simulate` plays. Of orders with the same peak, the one with the
-    fewest switches of model is proposed, then the one nearest to the file's. Both orders are
-    played, and shown with the peak of each phase.
+    fewest switches of model or tools is proposed, then the one nearest to the file's. Both orders
+    are played, and shown with the peak of each phase.
 
     \b
     Examples:

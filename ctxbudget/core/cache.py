@@ -86,9 +86,9 @@ class CacheState:
 
         `fixed_tokens` are those at the front which nothing changes: what others may share.
         """
+        warm = self.is_warm(at, model)  # also where nothing of it is the same any more
         for one in self._held.values():
             one.tokens = min(one.tokens, sent.same_prefix_tokens)
-        warm = self.is_warm(at, model)
         same = self._held[model].tokens if warm else 0
         is_as_thought = self._told_tokens is None
         found = self._found_tokens(model, same, fixed_tokens)

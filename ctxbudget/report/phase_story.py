@@ -298,6 +298,8 @@ def _what(item: Item) -> str:
 def _whole(item: Item) -> str:
     if item.kind is Kind.ARTIFACT:
         return "full output"
+    if item.kind is Kind.TOOLS:
+        return "definition of tools"
     if item.layer is Layer.PERMANENT:
         return "permanent item"
     if item.layer is Layer.PHASE:
@@ -311,6 +313,7 @@ def _whole(item: Item) -> str:
 
 _PLURALS = {
     "round of": "rounds of",
+    "definition of": "definitions of",
     "summary": "summaries",
     "note that it is": "notes that they are",
 }

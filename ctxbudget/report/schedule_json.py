@@ -7,6 +7,7 @@ from typing import Any
 
 from ctxbudget._version import __version__
 from ctxbudget.report.money import usd_text
+from ctxbudget.schedule.board import Lane
 from ctxbudget.schedule.proposal import Known, Played, Proposal
 
 
@@ -35,11 +36,11 @@ def proposal_data(proposal: Proposal, price_date: str | None) -> dict[str, Any]:
     }
 
 
-def groups(proposal: Proposal, played: Played) -> list[tuple[str, list[str]]]:
-    """Return the phases that stand next to each other on one model, with that model."""
-    models = models_of(proposal)
-    found = groupby(played.order, key=models.__getitem__)
-    return [(model, list(phases)) for model, phases in found]
+def groups(proposal: Proposal, played: Played) -> list[tuple[Lane, list[str]]]:
+    """Return the phases that stand next to each other on one model with the same tools."""
+    models, tools = models_of(proposal), tools_of(proposal)
+    found = groupby(played.order, key=lambda phase: (models[phase], tools[phase]))
+    return [(lane, list(phases)) for lane, phases in found]
 
 
 def models_of(proposal: Proposal) -> dict[str, str]:
@@ -48,8 +49,14 @@ def models_of(proposal: Proposal) -> dict[str, str]:
     return {part.id: part.model or workflow.model or "" for part in workflow.phases}
 
 
+def tools_of(proposal: Proposal) -> dict[str, tuple[str, ...]]:
+    """Return the tools that each phase offers in the main thread."""
+    workflow = proposal.setup.loaded.workflow
+    return {part.id: tuple(one.id for one in workflow.tools_of(part)) for part in workflow.phases}
+
+
 def _played(proposal: Proposal, played: Played) -> dict[str, Any]:
-    models = models_of(proposal)
+    models, tools = models_of(proposal), tools_of(proposal)
     return {
         "order": list(played.order),
         "peak_tokens": played.peak_tokens,
@@ -60,6 +67,7 @@ def _played(proposal: Proposal, played: Played) -> dict[str, Any]:
             {
                 "id": row.id,
                 "model": models[row.id],
+                "tools": list(tools[row.id]),
                 "began_tokens": played.began_tokens[row.id],
                 "peak_tokens": row.peak_tokens,
                 "residual_tokens": row.residual_tokens,
@@ -67,13 +75,16 @@ def _played(proposal: Proposal, played: Played) -> dict[str, Any]:
             for row in played.metrics.phases
         ],
         "groups": [
-            {"model": model, "phases": phases} for model, phases in groups(proposal, played)
+            {"model": model, "tools": list(offered), "phases": phases}
+            for (model, offered), phases in groups(proposal, played)
         ],
         "switches": [
             {
                 "phase": one.phase,
                 "from": one.from_model,
                 "to": one.to_model,
+                "from_tools": list(one.from_tools),
+                "to_tools": list(one.to_tools),
                 "rewritten_tokens": one.rewritten_tokens,
                 "cost_usd": usd_text(one.cost_usd),
             }

@@ -10,6 +10,7 @@ from ctxbudget.report.money import usd_cell
 from ctxbudget.report.narrow import in_middle
 from ctxbudget.report.plain import one_line
 from ctxbudget.report.schedule_json import groups, models_of
+from ctxbudget.schedule.board import Lane
 from ctxbudget.schedule.proposal import Known, Played, Proposal
 
 if TYPE_CHECKING:
@@ -193,8 +194,22 @@ def _switch_lines(proposal: Proposal) -> Iterator[str]:
     tokens = " → ".join(f"{one.switches.rewritten_tokens:,}" for one in sides)
     costs = " → ".join(usd_cell(one.switches.cost_usd) for one in sides)
     fewer = "" if proposal.has_fewest_switches else " (fewer may be possible)"
-    yield f"switches of model: {counts}{fewer}; written again for them: {tokens} tokens, {costs} USD"
+    all_switches = [switch for one in sides for switch in one.switches.found]
+    kinds = ["model"] if any(one.from_model != one.to_model for one in all_switches) else []
+    kinds += ["tools"] if any(one.from_tools != one.to_tools for one in all_switches) else []
+    yield (
+        f"switches of {' or '.join(kinds)}: {counts}{fewer}; written again for them: {tokens} tokens, "
+        f"{costs} USD"
+    )
     found = groups(proposal, proposal.proposed)
     if proposal.is_new and len(found) <= MOST_GROUPS:
-        said = "; ".join(f"{one_line(m) or 'no model'}: {', '.join(p)}" for m, p in found)
+        said = "; ".join(f"{_lane(lane, kinds)}: {', '.join(phases)}" for lane, phases in found)
         yield f"proposed groups: {one_line(said)}"
+
+
+def _lane(lane: Lane, kinds: list[str]) -> str:
+    """Return what a group of phases shares, of what switches."""
+    model, tools = lane
+    said = [model or "no model"] if "model" in kinds else []
+    said += [" + ".join(tools) or "no tools"] if "tools" in kinds else []
+    return ", ".join(said)

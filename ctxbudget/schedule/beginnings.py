@@ -10,8 +10,9 @@ from ctxbudget.core.events import (
     PhaseStarted,
     Pruned,
     WaveStarted,
+    Withdrawn,
 )
-from ctxbudget.core.types import MAIN
+from ctxbudget.core.types import MAIN, Kind
 
 
 class Beginnings:
@@ -24,6 +25,7 @@ class Beginnings:
     def __init__(self) -> None:
         self.tokens: dict[str, int] = {}
         self._now_tokens = 0
+        self._tools_tokens: dict[str, int] = {}
         self._beginning: str | None = None
 
     def __call__(self, event: Event) -> None:
@@ -36,6 +38,11 @@ class Beginnings:
             case ItemAdded() if event.thread == MAIN:
                 self._note()
                 self._now_tokens += event.item.tokens
+                if event.item.kind is Kind.TOOLS:
+                    self._tools_tokens[event.item.id] = event.item.tokens
+            case Withdrawn() if event.thread == MAIN:  # of a workflow only tools are taken back
+                self._note()
+                self._now_tokens -= sum(map(self._tools_tokens.__getitem__, event.items))
             case WaveStarted() | CallSent() | PhaseFinished():
                 self._note()
             case _:

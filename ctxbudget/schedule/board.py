@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+Lane: TypeAlias = tuple[str, tuple[str, ...]]
+"""A model and the tools that it is offered: another of either has the prompt written again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +17,7 @@ class Load:
     phase: str
     after: tuple[str, ...] = ()
     rise_tokens: int
-    """Its peak above what stood there when it began."""
+    """Its peak above what stood there when it began, without tools."""
     live_tokens: int
     """What it leaves there as long as something still to run depends on it."""
     dead_tokens: int
@@ -25,6 +28,20 @@ class Load:
     """Whether it makes a call in the main thread."""
     model: str = ""
     """Of its calls in the main thread."""
+    tools: tuple[str, ...] = ()
+    """Offered to them."""
+    tools_tokens: int = 0
+    """Of their definitions, which stand there until a phase that calls offers others."""
+
+    @property
+    def lane(self) -> Lane:
+        """What the cache of its calls is kept by."""
+        return self.model, self.tools
+
+    @property
+    def own_tokens(self) -> int:
+        """What it comes to at least: its rise, and its tools if it calls."""
+        return self.rise_tokens + (self.tools_tokens if self.is_calling else 0)
 
 
 class State(NamedTuple):
@@ -33,7 +50,9 @@ class State(NamedTuple):
     finished: int = 0
     fresh: int = 0
     """Finished phases that left something fresh, and after which no phase that calls has finished."""
-    model: str | None = None
+    tools_tokens: int = 0
+    """Of the last phase that called, where another may find them."""
+    lane: Lane | None = None
     """Of the last phase that called."""
 
 
@@ -52,7 +71,7 @@ class Step(NamedTuple):
     phase: int
     peak_tokens: int
     switches: int
-    """1 if its calls go to another model than those before it."""
+    """1 if its calls go to another model than those before it, or are offered other tools."""
     state: State
     place: Place
 
@@ -70,6 +89,7 @@ class Board:
         everything: all phases as bits.
         never_grows_dead: whether no phase holds more once nothing depends on it.
         has_fresh: whether any phase leaves something fresh.
+        leaves_tools: whether there are tools, and phases without a call, which leave them standing.
     """
 
     def __init__(self, loads: Sequence[Load], start_tokens: int = 0) -> None:
@@ -84,6 +104,8 @@ class Board:
         self.everything = (1 << len(self.loads)) - 1
         self.never_grows_dead = all(one.dead_tokens <= one.live_tokens for one in self.loads)
         self.has_fresh = any(one.fresh_tokens for one in self.loads)
+        has_idle = not all(one.is_calling for one in self.loads)
+        self.leaves_tools = has_idle and any(one.tools_tokens for one in self.loads)
         self._fresh = [bool(one.fresh_tokens) << index for index, one in enumerate(self.loads)]
         self._left_tokens = [
             one.live_tokens if self.dependents[index] else one.dead_tokens
@@ -116,17 +138,22 @@ class Board:
         """Return what running a phase next comes to."""
         load = self.loads[phase]
         finished = state.finished | 1 << phase
-        peak = self.start_tokens + place.settled_tokens + load.rise_tokens
+        peak = self.start_tokens + place.settled_tokens + load.own_tokens
         if state.fresh:
             peak += sum(self.loads[one].fresh_tokens for one in bits(state.fresh))
-        fresh = self._fresh[phase] | (0 if load.is_calling else state.fresh)
-        model = load.model if load.is_calling else state.model
-        is_switch = model != state.model and state.model is not None
+        if load.is_calling:
+            tools = load.tools_tokens if self.leaves_tools else 0
+            after = State(finished, self._fresh[phase], tools, load.lane)
+        else:
+            fresh = self._fresh[phase] | state.fresh
+            after = State(finished, fresh, state.tools_tokens, state.lane)
+            peak += state.tools_tokens
+        is_switch = after.lane != state.lane and state.lane is not None
         return Step(
             phase,
             peak,
             int(is_switch),
-            State(finished, fresh, model),
+            after,
             self._place_after(place, phase, ~finished),
         )
 
@@ -163,7 +190,7 @@ class Board:
         return max((step.peak_tokens for step in self.steps(order)), default=self.start_tokens)
 
     def switches(self, order: Iterable[int]) -> int:
-        """Return how often an order changes the model of the main thread's calls."""
+        """Return how often an order changes the model or the tools of the main thread's calls."""
         return sum(step.switches for step in self.steps(order))
 
 

@@ -20,7 +20,7 @@ def lowest_possible_tokens(board: Board) -> int:
     bound = max(board.start_tokens, _last_tokens(board))
     ancestors = _ancestors(board)
     at_most = {
-        phase: board.settled_tokens(ancestors[phase]) + load.rise_tokens
+        phase: board.settled_tokens(ancestors[phase]) + load.own_tokens
         for phase, load in enumerate(board.loads)
     }
     own = board.start_tokens - _fresh_at_most(board)
@@ -29,14 +29,14 @@ def lowest_possible_tokens(board: Board) -> int:
         if own + at_most[phase] <= bound:
             break
         held = _least_held_tokens(board, phase, ancestors)
-        bound = max(bound, own + held + board.loads[phase].rise_tokens)
+        bound = max(bound, own + held + board.loads[phase].own_tokens)
     return bound
 
 
 def _last_tokens(board: Board) -> int:
     """Return the least that any last phase comes to."""
     last = [
-        board.settled_tokens(board.everything & ~(1 << phase)) + board.loads[phase].rise_tokens
+        board.settled_tokens(board.everything & ~(1 << phase)) + board.loads[phase].own_tokens
         for phase, dependents in enumerate(board.dependents)
         if not dependents
     ]

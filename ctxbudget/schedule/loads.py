@@ -43,6 +43,8 @@ def _load(setup: RunSetup, measure: Measure, part: PhasePart, start_tokens: int)
     heard = _Heard()
     simulate(played, measure, [heard])
     first, second, last = (heard.sent_tokens[name] - start_tokens for name in names)
+    workflow = setup.loaded.workflow
+    tools = workflow.tools_of(part)
     return Load(
         phase=part.id,
         after=part.after,
@@ -51,7 +53,9 @@ def _load(setup: RunSetup, measure: Measure, part: PhasePart, start_tokens: int)
         dead_tokens=last,
         fresh_tokens=first - second,
         is_calling=part.main_calls() > 0,
-        model=part.model or setup.loaded.workflow.model or "",
+        model=part.model or workflow.model or "",
+        tools=tuple(one.id for one in tools),
+        tools_tokens=sum(measure.tokens(one) for one in tools),
     )
 
 
@@ -61,22 +65,23 @@ def _named(name: str, after: tuple[str, ...]) -> dict[str, object]:
 
 
 def _light(part: PhasePart) -> PhasePart:
-    """Return a phase alone, without what happens only in its agents' own threads."""
+    """Return a phase alone, without tools and what happens only in its agents' own threads."""
 
     def light(agent: AgentPart) -> AgentPart:
-        idle = {"calls": 1, "turn": None, "reads": (), "prompt": None}
+        idle = {"calls": 1, "turn": None, "reads": (), "prompt": None, "tools": None}
         return agent.model_copy(update=idle)
 
     waves = tuple(
         wave.model_copy(update={"agents": tuple(map(light, wave.agents))}) for wave in part.waves
     )
     agents = tuple(map(light, part.agents))
-    return part.model_copy(update={"after": (), "agents": agents, "waves": waves})
+    changes = {"after": (), "tools": None, "agents": agents, "waves": waves}
+    return part.model_copy(update=changes)
 
 
 def _played(setup: RunSetup, phases: tuple[PhasePart, ...]) -> RunSetup:
     """Return a run of other phases under the same policy; who is granted what plays no part."""
-    changes = {"phases": phases, "allocator": "dynamic", "policy": "none"}
+    changes = {"phases": phases, "tools": (), "allocator": "dynamic", "policy": "none"}
     workflow: Workflow = setup.loaded.workflow.model_copy(update=changes)
     other = set_up_run(replace(setup.loaded, workflow=workflow))
     start = replace(

@@ -45,7 +45,7 @@ def highest_peaks(board: Board, order: tuple[int, ...]) -> list[int]:
 def switches_within(
     cap_tokens: int,
 ) -> Callable[[Board, tuple[int, ...]], list[int]]:
-    """Return a rank of orders by their switches of model, those above a peak last."""
+    """Return a rank of orders by their switches, those above a peak last."""
 
     def rank(board: Board, order: tuple[int, ...]) -> list[int]:
         return [max(cap_tokens, board.peak_tokens(order)), board.switches(order)]

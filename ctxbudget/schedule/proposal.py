@@ -98,7 +98,7 @@ def propose(
     Args:
         loaded: the workflow.
         overrides: as for a simulation.
-        slack_frac: by how much of the lowest peak it may be exceeded for fewer switches of model.
+        slack_frac: by how much of the lowest peak it may be exceeded for fewer switches.
         most_steps: how many steps an exact search may weigh.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Finds the order with the lowest peak, and of those the one with the fewest switches of model.
+"""Finds the order with the lowest peak, and of those the one with the fewest switches.
 
 What an order can still come to depends on which phases are finished (and, of the last ones, what
-of them is fresh), not on how they got there. So orders that come to the same state are one, and
+of them is fresh, and which tools still stand), not on how they got there. So orders that come to the same state are one, and
 what is left to weigh are the sets of phases that hold all that they depend on, layer by layer.
 """
 
@@ -124,7 +124,7 @@ def lowest_of_all(
                 peak = max(reached.peak_tokens, step.peak_tokens)
                 if peak >= below_tokens:
                     continue
-                after = State(step.state.finished, step.state.fresh)
+                after = step.state._replace(lane=None)
                 known = following.get(after)
                 if known is None or peak < known.peak_tokens:
                     following[after] = _Reached(peak, step.place, state, step.phase)
@@ -139,10 +139,10 @@ def _worth_trying(board: Board, state: State, place: Place, harmless_tokens: int
 
     A phase that leaves no more than it frees may as well run at once if its peak does no harm:
     whatever runs later finds no more for it. Not so if something fresh is at stake, which is more
-    or less in the way of the next phase.
+    or less in the way of the next phase, or the tools that it leaves standing.
     """
     steps = list(board.steps_from(state, place))
-    if board.has_fresh or not board.never_grows_dead:
+    if board.has_fresh or board.leaves_tools or not board.never_grows_dead:
         return steps
     for step in steps:
         is_free = step.place.settled_tokens <= place.settled_tokens
@@ -282,8 +282,8 @@ def _calm(board: Board, cap_tokens: int, order: Order) -> Order:
 
 
 def _fewest_possible(board: Board) -> int:
-    """Return how many switches any order has at least: each model has to be reached once."""
-    return max(0, len({load.model for load in board.loads if load.is_calling}) - 1)
+    """Return how many switches any order has at least: each lane has to be reached once."""
+    return max(0, len({load.lane for load in board.loads if load.is_calling}) - 1)
 
 
 def _beam(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
+from itertools import takewhile
 
 from ctxbudget.chance import EXPECTED, Chance, Course, times_of
 from ctxbudget.config.run_setup import RunSetup, placed
 from ctxbudget.config.sizes import Part, Sizes, Source
-from ctxbudget.config.workflow_file import AgentPart, Deliver, ItemPart, PhasePart, Turn, WavePart
+from ctxbudget.config.workflow_file import (
+    AgentPart,
+    Deliver,
+    ItemPart,
+    PhasePart,
+    ToolsPart,
+    Turn,
+    WavePart,
+)
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import (
     AgentFinished,
@@ -27,6 +36,7 @@ from ctxbudget.core.events import (
     Shortened,
     WaveFinished,
     WaveStarted,
+    Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Do, Item, Kind, Layer
 
@@ -60,6 +70,8 @@ class WorkflowSource:
     chance: Chance = EXPECTED
     course: Course = field(default_factory=Course)
     """What chance decided so far."""
+    _offered: tuple[ToolsPart, ...] = ()
+    """The tools that head the orchestrator's prompt."""
     _metadata_tokens: dict[str, int] = field(default_factory=dict)
     _item_tokens: dict[str, int] = field(default_factory=dict)
     _at: float = 0.0
@@ -115,6 +127,8 @@ class WorkflowSource:
         times = self._times(part)
         self._at += part.pause_s if times else 0
         yield PhaseStarted(at=self._at, phase=part.id)
+        if times and part.main_calls():
+            yield from self._offer(self.setup.loaded.workflow.tools_of(part))
         for one in part.items if times else ():
             yield self._given(one, f"{part.id}/items/{one.id}", Layer.PHASE, phase=part.id)
         for time in range(1, times + 1):
@@ -248,6 +262,8 @@ class WorkflowSource:
             calls=agent.calls,
             scale=self.setup.scale_of(agent.model or part.model),
         )
+        tools = self.setup.loaded.workflow.tools_of(part, agent)
+        yield from self._tools(tools, thread, at, part.id)
         if agent.prompt is not None:
             name = f"{thread}/prompt"
             tokens = self._tokens(agent.prompt, name)
@@ -269,6 +285,29 @@ class WorkflowSource:
                 yield from self._turn(part.turn, f"{name} {number}", part.id, MAIN, self._at)
 
     # ---- items
+
+    def _offer(self, tools: tuple[ToolsPart, ...]) -> Iterator[Fact]:
+        """Yield a change of the orchestrator's tools: what stands behind the first other one goes."""
+        pairs = zip(self._offered, tools, strict=False)
+        kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        gone, self._offered = self._offered[kept:], tools
+        if gone:
+            yield Withdrawn(at=self._at, items=tuple(f"{MAIN}/tools/{one.id}" for one in gone))
+        yield from self._tools(tools[kept:], MAIN, self._at)
+
+    def _tools(
+        self, tools: Iterable[ToolsPart], thread: str, at: float, phase: str | None = None
+    ) -> Iterator[Fact]:
+        for one in tools:
+            item = Item(
+                id=f"{thread}/tools/{one.id}",
+                tokens=self._tokens(one, f"tools/{one.id}"),
+                layer=Layer.PHASE,  # an agent starts with what is permanent, not with these
+                kind=Kind.TOOLS,
+                phase=phase,
+                pinned=True,
+            )
+            yield self._added(item, at, thread)
 
     def _parts(self, size: Source, place: str) -> tuple[Part, ...]:
         """Return the pieces of a size; an uncertain one is drawn for its place."""
