@@ -122,6 +122,23 @@ def test_what_failed_is_said_with_where(ctxbudget: Command, flow: Path) -> None:
     ]
 
 
+def test_what_is_wrong_with_one_file_hides_no_other(
+    ctxbudget: Command, flow: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("")
+    for limit, passed in ((6_000, False), (9_000, True)):
+        ran = ctxbudget("check", empty, flow, "--max-sent", limit)
+        assert ran.code == 2
+        assert ran.err.startswith(f"ctxbudget: error: {empty}: the file is empty")
+        assert f"{flow} under policy none: {'ok' if passed else '1 of 1 limit failed'}" in ran.out
+        as_json = json.loads(ctxbudget("check", empty, flow, "--max-sent", limit, "--json").out)
+        assert [one["passed"] for one in as_json["files"]] == [passed]
+        assert not as_json["passed"]
+        assert "the file is empty" in as_json["errors"][0]
+    assert "the file is empty" in ctxbudget("check", empty, "--max-sent", 1, "--json").error
+
+
 def test_what_went_well_is_one_line(ctxbudget: Command, flow: Path) -> None:
     ran = ctxbudget("check", flow, "--max-peak", "60k", "--max-cost", "2.50")
     assert (ran.code, ran.err) == (0, "")
@@ -413,6 +430,7 @@ def test_the_shape_of_the_json(ctxbudget: Command, flow: Path) -> None:
     found = ctxbudget("check", flow, "--max-peak", "60%", "--json").json
     assert found == {
         "ctxbudget": found["ctxbudget"],
+        "errors": [],
         "passed": False,
         "files": [
             {

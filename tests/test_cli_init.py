@@ -144,6 +144,19 @@ def test_a_file_is_replaced_only_by_force(ctxbudget: Command, tmp_path: Path) ->
     assert "no such file" in ctxbudget("init", tmp_path / "no" / "flow.yaml").error
 
 
+def test_a_folder_is_no_file_whatever_is_forced(ctxbudget: Command, tmp_path: Path) -> None:
+    for options in ((), ("--force",)):
+        error = ctxbudget("init", tmp_path, "--yes", *options).error
+        assert error == f"{tmp_path}: is a folder; name a file"
+
+
+def test_a_model_without_a_price_is_told(ctxbudget: Command, tmp_path: Path) -> None:
+    said = ctxbudget("init", tmp_path / "a.yaml", "--yes", "--model", "my-own-1").out
+    assert "; the price of my-own-1 is not known\n" in said
+    said = ctxbudget("init", tmp_path / "b.yaml", "--yes", "--model", "claude-sonnet-4-6").out
+    assert "price of" not in said
+
+
 def test_stdout(ctxbudget: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = ctxbudget("init", "-", "--phases", "a,b")
     assert [phase["id"] for phase in yaml.safe_load(ran.out)["phases"]] == ["a", "b"]

@@ -1,11 +1,17 @@
-"""Tests of shell completion: what is offered, and that a real bash takes it."""
+"""Tests of shell completion: what is offered, and that real shells take it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +21,33 @@ from ctxbudget.cli.main import COMMANDS
 
 HEAVY = ("anthropic", "genai_prices", "networkx", "pydantic", "rich", "tiktoken")
 
-BASH = shutil.which("bash") or "/bin/bash"
+REPORT = "\x07"
+"""The key that has a shell write down its line, and clear it."""
+
+RC_FILES = {
+    "bash": (
+        ".bashrc",
+        """
+eval "$(ctxbudget completion bash)"
+report() { printf '%s\\n' "$READLINE_LINE" >> lines; READLINE_LINE=; }
+bind -x '"\\C-g": report'
+echo ready >> lines
+""",
+    ),
+    "zsh": (
+        ".zshrc",
+        """
+autoload -Uz compinit
+compinit -u -D
+eval "$(ctxbudget completion zsh)"
+report() { print -r -- "$BUFFER" >> lines; BUFFER=; }
+zle -N report
+bindkey '^G' report
+echo ready >> lines
+""",
+    ),
+}
+"""As docs/ways-in.md tells a user to load the script, and what REPORT does."""
 
 
 def offered(folder: Path, *words: str) -> list[tuple[str, str]]:
@@ -43,7 +75,9 @@ def folder(tmp_path: Path) -> Path:
     written(tmp_path, "not: yaml: at all", "broken.yaml")
     written(tmp_path, "text", "notes.txt")
     (tmp_path / "flows").mkdir()
+    written(tmp_path / "flows", "", ".hidden.yml")
     written(tmp_path / "flows", "phases: [{id: a}]", "deep.yml")
+    written(tmp_path, "phases: [{id: read logs}, {id: 'part:one'}]", "my plan.yaml")
     return tmp_path
 
 
@@ -60,8 +94,7 @@ def test_commands_and_options(folder: Path) -> None:
     ("words", "found"),
     [
         (["simulate", "jwt"], ["jwt_auth"]),
-        (["simulate", "flo"], ["flow.yaml"]),
-        (["simulate", "flows/"], ["flows/deep.yml"]),
+        (["simulate", "flo"], []),
         (["simulate", "flow.yaml", "--policy", "mas"], ["masking"]),
         (["replay", "x", "--policy", "lad"], ["ladder"]),
         (["init", "--policy", "agg"], ["aggressive"]),
@@ -83,69 +116,150 @@ def test_names(folder: Path, words: list[str], found: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [["audit", ""], ["import", "x"], ["simulate", "no"]])
 def test_files_are_left_to_the_shell(folder: Path, words: list[str]) -> None:
-    assert ("file", "") in offered(folder, *words)
-
-
-@pytest.mark.parametrize(
-    ("shell", "mark"),
-    [
-        ("bash", "complete -o nosort -F _ctxbudget_completion ctxbudget"),
-        ("zsh", "#compdef ctxbudget"),
-        ("fish", "complete --no-files --command ctxbudget"),
-    ],
-)
-def test_scripts(ctxbudget: Command, shell: str, mark: str) -> None:
-    ran = ctxbudget("completion", shell)
-    assert ran.code == 0
-    assert mark in ran.out
-    assert "_CTXBUDGET_COMPLETE" in ran.out
+    # What is typed tells fish where to look; zsh's script of old would lose what follows "".
+    assert offered(folder, *words)[-1] == ("file", words[-1])
 
 
 def test_other_shells_are_refused(ctxbudget: Command) -> None:
     assert "'bash', 'zsh', 'fish'" in ctxbudget("completion", "tcsh").error
 
 
-def in_bash(folder: Path, script: str) -> list[str]:
-    """Return what a real bash prints, with `ctxbudget` on its path."""
+# ---- real shells
+
+
+def installed(shell: str) -> str:
+    """Return where a shell is."""
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"there is no {shell} here")
+    return found
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """Return variables with a `ctxbudget` of this checkout on the path, and a home of one's own."""
     program = folder / "bin" / "ctxbudget"
     program.parent.mkdir()
     program.write_text(
         f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m ctxbudget "$@"\n', encoding="utf-8"
     )
     program.chmod(0o755)
-    done = subprocess.run(
-        [BASH, "--norc", "--noprofile", "-c", script],
+    return {
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / ".config"),
+        "XDG_DATA_HOME": str(folder / ".local"),
+        "TERM": "xterm",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def typed(shell: str, folder: Path, keys: Sequence[str]) -> list[str]:
+    """Return what a shell's line is after each of these, typed at a terminal with a tab behind."""
+    name, content = RC_FILES[shell]
+    written(folder, content, name)
+    lines = written(folder, "", "lines")
+    program, variables = installed(shell), surroundings(folder)
+    ours, theirs = pty.openpty()
+    # With our settings, and none of the machine's.
+    options = ["--rcfile", name, "-i"] if shell == "bash" else ["-d", "-i"]
+    with subprocess.Popen(
+        [program, *options],
         cwd=folder,
-        env={"PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(folder)},
+        env=variables,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        reader = threading.Thread(target=drained, args=(ours,))
+        reader.start()
+        try:
+            for number, one in enumerate(keys, 1):
+                until(lines, number)
+                os.write(ours, f"{one}\t{REPORT}".encode())
+            until(lines, len(keys) + 1)
+        finally:
+            process.kill()
+            process.wait()
+            reader.join()
+            os.close(ours)
+    return lines.read_text(encoding="utf-8").splitlines()[1:]
+
+
+def drained(terminal: int) -> None:
+    """Read what a shell shows until it has ended, or it would wait."""
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while select.select([terminal], [], [])[0] and os.read(terminal, 100_000):
+            pass
+
+
+def until(path: Path, lines: int) -> None:
+    """Wait until a file has so many lines."""
+    for _ in range(3000):
+        if path.read_text(encoding="utf-8").count("\n") >= lines:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"after half a minute: {path.read_text(encoding='utf-8')!r}")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_real_shell_completes(folder: Path, shell: str) -> None:
+    expected = {
+        "ctxbudget expl": "ctxbudget explain ",
+        "ctxbudget simulate --win": "ctxbudget simulate --window ",
+        "ctxbudget simulate jwt": "ctxbudget simulate jwt_auth ",
+        "ctxbudget simulate x --policy cle": "ctxbudget simulate x --policy clear-tool-uses ",
+        "ctxbudget simulate x --policy=ladd": "ctxbudget simulate x --policy=ladder ",
+        "ctxbudget explain ~/flow.yaml t": "ctxbudget explain ~/flow.yaml third ",
+        "ctxbudget audit no": "ctxbudget audit notes.txt ",
+        "ctxbudget simulate flows/": "ctxbudget simulate flows/deep.yml ",
+        "ctxbudget simulate my": "ctxbudget simulate my\\ plan.yaml ",
+        "ctxbudget explain my\\ plan.yaml r": "ctxbudget explain my\\ plan.yaml read\\ logs ",
+        "ctxbudget explain my\\ plan.yaml part:": "ctxbudget explain my\\ plan.yaml part:one ",
+        "ctxbudget explain 'my plan.yaml' 'rea": "ctxbudget explain 'my plan.yaml' 'read logs' ",
+    }
+    assert typed(shell, folder, list(expected)) == list(expected.values())
+
+
+def test_a_real_fish_completes(folder: Path) -> None:
+    program, variables = installed("fish"), surroundings(folder)
+    lines = {
+        "ctxbudget expl": ["explain"],
+        "ctxbudget completion ": ["bash", "zsh", "fish"],
+        "ctxbudget simulate jwt": ["jwt_auth"],
+        "ctxbudget simulate x --policy cle": ["clear-tool-uses"],
+        "ctxbudget simulate x --policy=ladd": ["--policy=ladder"],
+        "ctxbudget explain ~/flow.yaml t": ["third"],
+        "ctxbudget audit no": ["notes.txt"],
+        "ctxbudget simulate flows/": ["flows/deep.yml"],
+        "ctxbudget explain 'my plan.yaml' r": ["read logs"],
+        "ctxbudget explain 'my plan.yaml' part:": ["part:one"],
+    }
+    asked = "; echo end; ".join(f'complete --do-complete "{line}"' for line in lines)
+    folder_of_scripts = folder / ".config" / "fish" / "completions"
+    folder_of_scripts.mkdir(parents=True)
+    script = subprocess.run(
+        [folder / "bin" / "ctxbudget", "completion", "fish"],
+        env=variables,
+        capture_output=True,
+        check=True,
+    )
+    (folder_of_scripts / "ctxbudget.fish").write_bytes(script.stdout)
+    done = subprocess.run(
+        [program, "-c", f"{asked}; echo end"],
+        cwd=folder,
+        env=variables,
         capture_output=True,
         encoding="utf-8",
-        check=False,
+        check=True,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-def test_a_real_bash_completes(folder: Path) -> None:
-    script = """
-        eval "$(ctxbudget completion bash)"
-        press_tab() {
-            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
-            $(complete -p ctxbudget | sed 's/.*-F \\([^ ]*\\).*/\\1/') ctxbudget 2>/dev/null
-            echo "${COMPREPLY[@]}" end
-        }
-        press_tab ctxbudget expl
-        press_tab ctxbudget simulate jwt
-        press_tab ctxbudget simulate jwt_auth --policy clear
-        press_tab ctxbudget explain flow.yaml t
-    """
-    found = " ".join(in_bash(folder, script)).split(" end")
-    assert [line.split() for line in found] == [
-        ["explain"],
-        ["jwt_auth"],
-        ["clear-tool-uses"],
-        ["third"],
-        [],
+    assert done.stderr == ""
+    found = [
+        [line.partition("\t")[0] for line in part.splitlines()]
+        for part in done.stdout.split("end\n")[:-1]
     ]
+    assert dict(zip(lines, found, strict=True)) == lines
 
 
 def test_nothing_heavy_is_imported_for_it(folder: Path) -> None:

@@ -187,6 +187,23 @@ def test_mistakes(ctxbudget: Command, flow: Path) -> None:
     assert "there is no policy" in ctxbudget("explain", flow, "plan", "--policy", "maskin").error
 
 
+def test_a_shipped_workflow_is_called_as_it_was_named(ctxbudget: Command) -> None:
+    assert ctxbudget("explain", "naive", "9").error.startswith("naive: there is no phase '9'")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100])
+def test_lines_fit_a_terminal_below_their_own_indent(
+    ctxbudget: Command, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ctxbudget("explain", "jwt_auth", "1").out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    broken = ctxbudget("explain", "jwt_auth", "1").out
+    assert max(map(len, broken.splitlines())) <= columns < max(map(len, whole.splitlines()))
+    assert broken.split() == whole.split()
+    first = next(line for line in broken.splitlines() if "500 in 1 output" in line)
+    assert first.startswith("    500 in")
+
+
 def test_names_cannot_command_a_terminal(ctxbudget: Command, tmp_path: Path) -> None:
     text = 'phases: [{id: a, about: "x\\e[2Jy", output: 10}]'
     ran = ctxbudget("explain", written(tmp_path, text), "a")

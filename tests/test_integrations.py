@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -95,6 +98,12 @@ def check(shell: Shell, **variables: str) -> Ran:
     return shell(["bash", str(ACTION / "check.sh")], **variables)
 
 
+def step(name: str) -> list[str]:
+    """Return the command of the action's step of this name, as the runner starts it."""
+    (found,) = (one for one in action()["runs"]["steps"] if one["name"] == name)
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found["run"]]
+
+
 # ---- the action
 
 
@@ -105,32 +114,32 @@ def action() -> Any:
 def test_the_action_is_well_formed() -> None:
     found = action()
     assert found["runs"]["using"] == "composite"
-    for step in found["runs"]["steps"]:
-        assert step["shell"] == "bash"
+    for one in found["runs"]["steps"]:
+        assert one["shell"] == "bash"
         # What others wrote reaches a script through the environment alone.
-        assert "${{" not in step["run"]
+        assert "${{" not in one["run"]
     text = (ACTION / "action.yml").read_text(encoding="utf-8")
     assert set(re.findall(r"inputs\.([a-z-]+)", text)) == set(found["inputs"])
     readme = (ACTION / "README.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in readme for name in found["inputs"])
-    given = {name for step in found["runs"]["steps"] for name in step.get("env", {})}
+    given = {name for one in found["runs"]["steps"] for name in one.get("env", {})}
     script = (ACTION / "check.sh").read_text(encoding="utf-8")
     assert set(re.findall(r"CTXBUDGET_[A-Z]+", script)) <= given
 
 
 def test_each_step_is_a_script_that_bash_takes(shell: Shell) -> None:
-    for step in action()["runs"]["steps"]:
-        ran = shell(["bash", "-n", "-c", step["run"]])
+    for one in action()["runs"]["steps"]:
+        ran = shell(["bash", "-n", "-c", one["run"]])
         assert (ran.code, ran.err) == (0, "")
     assert shell(["bash", "-n", str(ACTION / "check.sh")]).code == 0
 
 
 def test_the_checking_step_as_the_action_runs_it(shell: Shell, flows: Path, tmp_path: Path) -> None:
-    (step,) = (one for one in action()["runs"]["steps"] if one.get("id") == "check")
     summary, output = tmp_path / "summary", tmp_path / "output"
     ran = shell(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        step("Check"),
         GITHUB_ACTION_PATH=str(ACTION),
+        RUNNER_TEMP=str(tmp_path),
         GITHUB_STEP_SUMMARY=str(summary),
         GITHUB_OUTPUT=str(output),
         CTXBUDGET_FILES="flows/*.yaml\n",
@@ -162,6 +171,12 @@ def test_the_checking_step_as_the_action_runs_it(shell: Shell, flows: Path, tmp_
         ({"CTXBUDGET_LIMITS": "--max-peak 1", "CTXBUDGET_GROWTH": "peaks=5"}, 2),
         ({"CTXBUDGET_LIMITS": "--max-cost 1"}, 2),
         ({"CTXBUDGET_FILES": "nothing/*.yaml"}, 2),
+        ({"CTXBUDGET_FILES": " \n"}, 2),
+        ({"CTXBUDGET_LIMITS": "--max-sent 9k\n--max-peak 1899\n"}, 1),
+        ({"CTXBUDGET_LIMITS": '--max-peak "19% of window"'}, 0),
+        ({"CTXBUDGET_LIMITS": "--max-peak 1900 --policy 'none"}, 2),
+        ({"CTXBUDGET_BASE": "no-such-tag"}, 2),
+        ({"CTXBUDGET_BASE": "--orphan"}, 2),
     ],
 )
 def test_the_exit_code_is_the_gravest(
@@ -181,6 +196,167 @@ def test_names_are_never_run(shell: Shell, flows: Path) -> None:
     )
     assert ran.code == 2  # `9k;` is no limit
     assert not [*flows.parent.rglob("pwned")]
+
+
+def test_what_is_wrong_stands_in_the_report(shell: Shell, flows: Path, tmp_path: Path) -> None:
+    summary = tmp_path / "summary"
+    ran = check(
+        shell,
+        CTXBUDGET_FILES="flows/*.yaml",
+        CTXBUDGET_LIMITS="--max-cost 1",
+        CTXBUDGET_BASE="no-such-tag",
+        GITHUB_STEP_SUMMARY=str(summary),
+    )
+    assert ran.code == 2
+    found = summary.read_text()
+    assert found == ran.out
+    assert "    ctxbudget: error: --max-cost: cannot be judged on flows/a flow.yaml" in found
+    assert "    no such base: no-such-tag; name a branch, tag or commit" in found
+
+
+def test_a_report_is_never_empty(shell: Shell, flows: Path) -> None:
+    files = {"CTXBUDGET_FILES": "flows/same.yaml"}
+    assert check(shell, **files).out == "No limits were given, and no base: nothing was checked.\n"
+    ran = check(shell, **files, CTXBUDGET_BASE="main")
+    assert (ran.code, ran.out) == (0, "No workflow file differs from the base.\n\n")
+
+
+def test_patterns_are_those_of_the_folder(shell: Shell, flows: Path) -> None:
+    inside = ["env", "-C", "flows", "bash", str(ACTION / "check.sh")]
+    ran = shell(inside, CTXBUDGET_FILES="*.yaml", CTXBUDGET_BASE="main")
+    assert (ran.code, ran.err) == (0, "")
+    assert "| peak | 1,400 | 1,900 | +500 | +35.7% |" in ran.out
+    assert "`new.yaml` is new." in ran.out
+    assert "`a flow.yaml` is new." not in ran.out
+
+
+def test_no_name_ends_its_quotes(shell: Shell, flows: Path) -> None:
+    written(flows, FLOW, "a` @everyone\n@all.yaml")
+    committed(shell, "third")
+    ran = check(shell, CTXBUDGET_FILES="flows/*everyone*", CTXBUDGET_BASE="main")
+    assert ran.out == "`flows/a? @everyone?@all.yaml` is new.\n\n"
+
+
+# ---- the comment
+
+
+class Comments(ThreadingHTTPServer):
+    """The comments on pull request 7 of `o/r`; the token `reader` may only read."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), CommentsOnRequest)
+        self.bodies = [f"comment {number}" for number in range(130)]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class CommentsOnRequest(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server: Comments
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        found = re.fullmatch(r"/repos/o/r/issues/7/comments\?per_page=(\d+)&page=(\d+)", self.path)
+        if found is None:
+            return self._answer(404, {})
+        size, page = map(int, found.groups())
+        assert size <= 100
+        numbered = [{"id": at, "body": body} for at, body in enumerate(self.server.bodies)]
+        return self._answer(200, numbered[(page - 1) * size : page * size])
+
+    def do_POST(self) -> None:
+        if self._is_refused() or self.path != "/repos/o/r/issues/7/comments":
+            return
+        self.server.bodies.append(self._body())
+        self._answer(201, {})
+
+    def do_PATCH(self) -> None:
+        start, _, number = self.path.rpartition("/")
+        if self._is_refused() or start != "/repos/o/r/issues/comments":
+            return
+        self.server.bodies[int(number)] = self._body()
+        self._answer(200, {})
+
+    def _is_refused(self) -> bool:
+        code = {"Bearer writer": 200, "Bearer reader": 403}.get(self.headers["Authorization"], 401)
+        if code != 200:
+            self._answer(code, {})
+        return code != 200
+
+    def _body(self) -> str:
+        return str(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"])
+
+    def _answer(self, code: int, content: object) -> None:
+        sent = json.dumps(content).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+
+@pytest.fixture
+def comments() -> Iterator[Comments]:
+    """Return a server of comments."""
+    with Comments() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def comment(shell: Shell, comments: Comments, report: Path, **variables: str) -> Ran:
+    usual = {
+        "GITHUB_ACTION_PATH": str(ACTION),
+        "GITHUB_API_URL": comments.address,
+        "GITHUB_REPOSITORY": "o/r",
+        "GITHUB_WORKFLOW": "budgets --> @all",
+        "GITHUB_JOB": "check",
+        "NUMBER": "7",
+        "REPORT": str(report),
+        "TOKEN": "writer",
+        "no_proxy": "127.0.0.1",
+    }
+    return shell(step("Comment"), **{**usual, **variables})
+
+
+def test_a_job_has_one_comment(shell: Shell, comments: Comments, tmp_path: Path) -> None:
+    before = list(comments.bodies)
+    for text, job in (("first é", "check"), ("other", "nightly"), ("second", "check")):
+        report = written(tmp_path, f"{text}\n", "report.md")
+        assert comment(shell, comments, report, GITHUB_JOB=job) == Ran(0, "", "")
+    assert comments.bodies == [
+        *before,
+        "<!-- ctxbudget: budgets_all_check -->\nsecond\n",
+        "<!-- ctxbudget: budgets_all_nightly -->\nother\n",
+    ]
+
+
+def test_a_long_report_is_cut_at_a_line(shell: Shell, comments: Comments, tmp_path: Path) -> None:
+    report = written(tmp_path, "| a row |\n" * 7000, "report.md")
+    assert comment(shell, comments, report).code == 0
+    body = comments.bodies[-1]
+    assert 65_000 < len(body) <= 65_536
+    assert body.endswith("\n| a row |\n\nThe rest stands in the job's summary.\n")
+
+
+def test_a_token_that_may_not_write(shell: Shell, comments: Comments, tmp_path: Path) -> None:
+    before = list(comments.bodies)
+    report = written(tmp_path, "text", "report.md")
+    ran = comment(shell, comments, report, TOKEN="reader")  # noqa: S106
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("::warning::No comment was written, for the token may not")
+    ran = comment(shell, comments, report, TOKEN="nobody's")  # noqa: S106
+    assert (ran.code, ran.err) == (1, "the comment was refused: 401 Unauthorized\n")
+    ran = comment(shell, comments, report, GITHUB_API_URL="http://127.0.0.1:9")
+    assert ran.code == 1
+    assert ran.err.startswith("the comment could not be written: ")
+    assert comments.bodies == before
 
 
 # ---- the hooks

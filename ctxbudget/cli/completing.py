@@ -14,28 +14,26 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from ctxbudget.config.lookup import Folder
 
-FILES = CompletionItem("", type="file")
-"""Has the shell offer files where nothing else fits."""
-
 
 def policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the shipped policies that begin so, and the user's files."""
-    return _shipped("policies", incomplete)
+    """Return the shipped policies that begin so, and that the shell should offer files."""
+    return [*_shipped("policies", incomplete), _files(incomplete)]
 
 
 def workflows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the shipped workflows that begin so, and the user's files."""
-    return _shipped("workflows", incomplete)
+    """Return the shipped workflows that begin so, and that the shell should offer files."""
+    return [*_shipped("workflows", incomplete), _files(incomplete)]
 
 
 def either(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the shipped workflows and policies that begin so, and the user's files."""
-    return [*_shipped("workflows", incomplete), *_shipped("policies", incomplete)[1:]]
+    """Return the shipped workflows and policies that begin so, and that files should follow."""
+    names = [*_shipped("workflows", incomplete), *_shipped("policies", incomplete)]
+    return [*names, _files(incomplete)]
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return that the shell should offer files."""
-    return [FILES]
+    return [_files(incomplete)]
 
 
 def phases(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -45,7 +43,9 @@ def phases(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from ctxbudget.core.errors import CtxBudgetError
 
     try:
-        content = read_document(find("workflows", str(ctx.params.get("workflow")))).content
+        # Nobody has expanded the `~` of a line that is not yet run.
+        named = os.path.expanduser(str(ctx.params.get("workflow")))
+        content = read_document(find("workflows", named)).content
     except (CtxBudgetError, OSError):
         return []
     given = content.get("phases")
@@ -56,21 +56,9 @@ def phases(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 def _shipped(kind: Folder, incomplete: str) -> list[CompletionItem]:
     from ctxbudget.config.lookup import names
 
-    found = [CompletionItem(name) for name in names(kind) if name.startswith(incomplete)]
-    return [FILES, *found, *_own(incomplete)]
+    return [CompletionItem(name) for name in names(kind) if name.startswith(incomplete)]
 
 
-def _own(incomplete: str) -> list[CompletionItem]:
-    """Return the YAML files, and folders, whose path begins so; names alone would hide them."""
-    head, tail = os.path.split(incomplete)
-    try:
-        entries = sorted(os.scandir(head or "."), key=lambda entry: entry.name)
-    except OSError:
-        return []
-    return [
-        CompletionItem(os.path.join(head, entry.name))
-        for entry in entries
-        if entry.name.startswith(tail)
-        and not (entry.name.startswith(".") and not tail)
-        and entry.name.endswith((".yaml", ".yml"))
-    ]
+def _files(incomplete: str) -> CompletionItem:
+    """Return what has a shell offer files; it comes last, so that names stand before them."""
+    return CompletionItem(incomplete, type="file")

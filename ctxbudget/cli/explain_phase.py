@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from ctxbudget.cli.output import print_json
+from ctxbudget.cli.output import print_json, wrapped
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
@@ -49,7 +49,7 @@ def run(
     if phase not in setup.graph:
         raise ConfigError(
             f"there is no phase {phase!r}; {near_misses(phase, setup.graph.order)}",
-            path=loaded.document.path,
+            path=workflow,
         )
     story = PhaseStory(phase)
     simulate(setup, measure_for(loaded), [story])
@@ -58,7 +58,8 @@ def run(
         print_json(phase_words.as_data(explained))
         return
     for line in phase_words.lines(explained):
-        click.echo(line)
+        for part in wrapped(line):
+            click.echo(part)
 
 
 def _explained(story: PhaseStory, setup: RunSetup) -> Explained:

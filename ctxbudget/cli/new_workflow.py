@@ -45,6 +45,9 @@ def in_words(one: Checked) -> str:
     run, phases = one.metrics.run, len(one.setup.graph)
     worst = max(one.metrics.phases, key=lambda row: row.peak_tokens)
     cost = f", {usd_cell(run.cost_usd)} USD of input" if run.cost_usd is not None else ""
+    unknown = [row.model for row in one.metrics.models if row.model and row.cost_usd is None]
+    if unknown:
+        cost += f"; the price of {', '.join(unknown)} is not known"
     return (
         f"{phases:,} phase{'' if phases == 1 else 's'} under policy {one.setup.policy.label}: "
         f"peaks at {run.peak_tokens:,} tokens in phase {worst.id} "
@@ -77,6 +80,8 @@ def refuse_to_replace(
     is_file = read is not None and os.path.exists(read)
     if is_file and path.exists() and os.path.samefile(path, read or ""):
         raise ConfigError(f"is the {what} itself; choose another name", path=str(path))
+    if path.is_dir():
+        raise ConfigError("is a folder; name a file", path=str(path))
     if not force:
         raise ConfigError("is there already; choose another name or add --force", path=str(path))
 

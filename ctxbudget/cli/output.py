@@ -7,6 +7,8 @@ import json
 import os
 import re
 import sys
+import textwrap
+from collections.abc import Iterator
 from io import TextIOBase
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -83,6 +85,16 @@ def console() -> Console:
         # rich's own NO_COLOR leaves bold and dim, which are escape codes too
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+
+
+def wrapped(line: str) -> Iterator[str]:
+    """Yield a line as it fits a terminal, broken below its own indent; whole where it is piped."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()))
+    width = max(LEAST_COLUMNS, _columns())
+    yield from textwrap.wrap(line, width, subsequent_indent=f"{indent}    ") or (line,)
 
 
 def _columns() -> int:

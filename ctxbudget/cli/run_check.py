@@ -14,15 +14,16 @@ import click
 from ctxbudget.cli.any_run import Options, any_run
 from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.draw_runs import GOES_WITH_RUNS, Many, many_runs
-from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.output import complain, console, print_json
 from ctxbudget.config.fields import budget_option, tokens_option
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, CtxBudgetError
 from ctxbudget.core.types import Base, Limit
 from ctxbudget.gate.limits import LIMITS, Asked, judged
 from ctxbudget.gate.outcome import Number
 from ctxbudget.report.gate_report import Checked, checked_as_data, checked_lines, checked_markdown
 
 GATE_FAILED: Final = 1
+USER_ERROR: Final = 2
 
 
 def run(
@@ -49,18 +50,25 @@ def run(
     asked = _asked(limits)
     _check_drawn(asked, many)
     options = Options(model=model, window=window, budget=budget, agent=agent, ttl=ttl, price=price)
-    checked = []
+    checked, errors = [], []
     for name in dict.fromkeys(files):
-        outcome = any_run(name, options, many)(policy)
-        checked.append(Checked(outcome, tuple(judged(outcome, one) for one in asked)))
-    if as_machine:
-        print_json(checked_as_data(checked))
-    elif as_markdown:
+        try:
+            outcome = any_run(name, options, many)(policy)
+            checked.append(Checked(outcome, tuple(judged(outcome, one) for one in asked)))
+        except CtxBudgetError as error:  # what is wrong with one file hides no other
+            errors.append(str(error))
+    for message in dict.fromkeys(errors):
+        complain(message)
+    if as_machine and checked:
+        print_json(checked_as_data(checked, errors))
+    elif as_markdown and checked:
         click.echo(checked_markdown(checked))
     else:
         out = console()
         for line, is_kept in checked_lines(checked):
             out.print(line, style=None if is_kept else "bold red", markup=False, soft_wrap=True)
+    if errors:
+        return USER_ERROR
     return 0 if all(one.is_kept for one in checked) else GATE_FAILED
 
 

@@ -128,11 +128,15 @@ def checked_markdown(checked: Sequence[Checked]) -> str:
     return "\n\n".join([head, table(heads, rows, texts=7), *notes])
 
 
-def checked_as_data(checked: Sequence[Checked]) -> dict[str, Any]:
-    """Return what was found of each limit of each file; money is text, shares are 0 to 1."""
+def checked_as_data(checked: Sequence[Checked], errors: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what was found of each limit of each file; money is text, shares are 0 to 1.
+
+    `errors` are of files that could not be checked.
+    """
     return {
         "ctxbudget": __version__,
-        "passed": all(one.is_kept for one in checked),
+        "passed": not errors and all(one.is_kept for one in checked),
+        "errors": list(errors),
         "files": [
             {
                 "file": one.outcome.file,

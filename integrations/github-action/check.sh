@@ -9,7 +9,7 @@ set -euo pipefail
 
 scratch=$(mktemp -d)
 cleanup() {
-  git worktree remove --force "$scratch/base" 2>/dev/null || true
+  git worktree remove --force "$scratch/tree" 2>/dev/null || true
 }
 trap cleanup EXIT
 report="$scratch/report.md"
@@ -21,38 +21,77 @@ note() {
   if [ "$1" -gt "$worst" ]; then worst=$1; fi
 }
 
-mapfile -t patterns < <(printf '%s\n' "${CTXBUDGET_FILES:?name at least one pattern}" | sed '/^[[:space:]]*$/d')
-mapfile -d '' -t files < <(git ls-files -z -- "${patterns[@]}")
-if [ "${#files[@]}" -eq 0 ]; then
-  echo "no file matches: ${patterns[*]}" >&2
-  exit 2
-fi
-
-if [ -n "${CTXBUDGET_LIMITS:-}" ]; then
-  # Split into words, but no pattern: `*` is none of ours to expand.
-  read -r -a limits <<< "$CTXBUDGET_LIMITS"
-  code=0
-  ctxbudget check --markdown "${limits[@]}" -- "${files[@]}" >> "$report" || code=$?
-  note "$code"
+# Tells what is wrong, in the report too: as code, for it may quote anything.
+wrong() {
+  note 2
+  echo "$1" >&2
+  printf '**Context budget**: something is wrong\n\n' >> "$report"
+  sed 's/^/    /' <<< "$1" >> "$report"
   echo >> "$report"
-fi
+}
 
-if [ -n "${CTXBUDGET_BASE:-}" ]; then
-  git worktree add --quiet --detach "$scratch/base" "$CTXBUDGET_BASE"
+# Runs a command whose output belongs into the report.
+add() {
+  local code=0 complaint
+  "$@" >> "$report" 2> "$scratch/complaint" || code=$?
+  complaint=$(< "$scratch/complaint")
+  if [ "$code" -gt 1 ]; then wrong "${complaint:-exit code $code}"; else note "$code"; fi
+  if [ "$code" -le 1 ] && [ -n "$complaint" ]; then echo "$complaint" >&2; fi
+  echo >> "$report"
+}
+
+# Returns a file's name as one word of Markdown's code.
+quoted() {
+  printf '`%s`' "${1//[$'`\n\r']/?}"
+}
+
+# Splits the limits into words as a shell does, with quotes, but runs and expands nothing.
+check() {
+  if ! xargs -r printf '%s\0' <<< "$CTXBUDGET_LIMITS" > "$scratch/limits" 2> "$scratch/complaint"; then
+    wrong "the limits cannot be split into words: $(< "$scratch/complaint")"
+    return
+  fi
+  mapfile -d '' -t limits < "$scratch/limits"
+  add ctxbudget check --markdown "${limits[@]}" -- "${files[@]}"
+}
+
+# Compares each file that differs with what it is at the base.
+compare() {
+  local prefix commit file growth=() compared=0
+  if ! commit=$(git rev-parse --verify --quiet --end-of-options "$CTXBUDGET_BASE^{commit}"); then
+    wrong "no such base: $CTXBUDGET_BASE; name a branch, tag or commit that the checkout has (actions/checkout fetches all of them with fetch-depth: 0)"
+    return
+  fi
+  git worktree add --quiet --detach "$scratch/tree" "$commit"
+  prefix=$(git rev-parse --show-prefix)
+  ln -s "$scratch/tree/$prefix" "$scratch/base"
   ln -s "$PWD" "$scratch/head"
-  growth=()
   if [ -n "${CTXBUDGET_GROWTH:-}" ]; then growth=(--fail-on-increase "$CTXBUDGET_GROWTH"); fi
   for file in "${files[@]}"; do
     if [ ! -f "$scratch/base/$file" ]; then
-      echo "\`$file\` is new." >> "$report"
-    elif ! cmp --silent "$scratch/base/$file" "$file"; then
-      code=0
-      (cd "$scratch" && ctxbudget diff --markdown "${growth[@]}" -- "base/$file" "head/$file") >> "$report" || code=$?
-      note "$code"
+      printf '%s is new.\n\n' "$(quoted "$file")" >> "$report"
+    elif cmp --silent "$scratch/base/$file" "$file"; then
+      continue
+    else
+      add env -C "$scratch" ctxbudget diff --markdown "${growth[@]}" -- "base/$file" "head/$file"
     fi
-    echo >> "$report"
+    compared=1
   done
+  if [ "$compared" -eq 0 ]; then printf 'No workflow file differs from the base.\n\n' >> "$report"; fi
+}
+
+mapfile -t patterns < <(sed '/^[[:space:]]*$/d' <<< "${CTXBUDGET_FILES:-}")
+files=()
+if [ "${#patterns[@]}" -gt 0 ]; then
+  mapfile -d '' -t files < <(git ls-files -z -- "${patterns[@]}")
 fi
+if [ "${#files[@]}" -eq 0 ]; then
+  wrong "no file that git knows matches: ${patterns[*]:-no pattern at all}"
+else
+  if [ -n "${CTXBUDGET_LIMITS:-}" ]; then check; fi
+  if [ -n "${CTXBUDGET_BASE:-}" ]; then compare; fi
+fi
+if [ ! -s "$report" ]; then echo "No limits were given, and no base: nothing was checked." >> "$report"; fi
 
 cat "$report"
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then cat "$report" >> "$GITHUB_STEP_SUMMARY"; fi
