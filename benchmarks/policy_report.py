@@ -12,7 +12,7 @@ from policy_runs import Outcome
 from rich import box
 from rich.table import Table
 
-from ctxbudget.sweep.front import is_less, unbeaten
+from ctxbudget.sweep.front import unbeaten
 
 LONG_CALLS: Final = 60
 """Sessions of so many calls should never cost more than under `none`."""
@@ -145,7 +145,7 @@ def _front(ran: Mapping[str, Sequence[Outcome]]) -> set[str]:
         if not found[0].is_bound and any(one.quote_recall is not None for one in found)
     }
     labels = list(points)
-    return {labels[place] for place in unbeaten(list(points.values()), is_less)}
+    return {labels[place] for place in unbeaten(list(points.values()))}
 
 
 def decile(values: Sequence[float], number: int) -> float:

@@ -84,6 +84,7 @@ class Windows:
         handoffs: of each phase that has one, in the order of the run.
         handoff_limit_tokens: the largest hand-off of every phase at which fresh windows are still
             cheaper; None where even an empty one is not, or costs are not known.
+        is_expected: chance has a say in the workflow, which was left out.
         is_limit_open: they are cheaper with the largest hand-off that was tried, too.
         calls_limit: the fewest calls in every phase from which on fresh windows are cheaper; None
             where they are not with `MOST_CALLS`, or costs are not known.
@@ -95,6 +96,7 @@ class Windows:
     handoff_limit_tokens: int | None
     is_limit_open: bool
     calls_limit: int | None
+    is_expected: bool
 
     @property
     def saved_usd(self) -> Decimal | None:
@@ -138,6 +140,7 @@ def compare_windows(
         handoff_limit_tokens=found[0],
         is_limit_open=found[1],
         calls_limit=calls,
+        is_expected=loaded.workflow.is_uncertain,
     )
 
 

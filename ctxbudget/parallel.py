@@ -136,8 +136,12 @@ class _Pool(Protocol):
         """Return a ticket for the result."""
         ...
 
-    def wait(self, tickets: Sequence[Any]) -> Sequence[Any]:
-        """Wait until a result is there; return the tickets of all that are, in their order."""
+    def wait(self, tickets: Sequence[Any]) -> None:
+        """Wait until a result is there."""
+        ...
+
+    def there(self, tickets: Sequence[Any]) -> Sequence[Any]:
+        """Return the tickets whose results are there now."""
         ...
 
     def result(self, ticket: Any) -> Any:
@@ -188,7 +192,12 @@ class _Stock(Generic[A, B]):
 
     def take(self) -> None:
         """Wait until results are there, and take all that are."""
-        there = self.pool.wait(list(self.in_hand.values()))
+        self.pool.wait(list(self.in_hand.values()))
+        self.take_what_is_there()
+
+    def take_what_is_there(self) -> None:
+        """Take the results that are there; none is told twice, whatever interrupts this."""
+        there = self.pool.there(list(self.in_hand.values()))
         has_died = False
         for place in [at for at, ticket in self.in_hand.items() if ticket in there]:
             try:
@@ -198,10 +207,11 @@ class _Stock(Generic[A, B]):
                 continue
             except Exception as error:  # the work's own; it is raised at its place
                 self.errors[place] = error
+                del self.in_hand[place]
             else:
                 self.results[place] = result
+                del self.in_hand[place]
                 self.on_result(place, result)
-            del self.in_hand[place]
         if has_died:
             raise _WorkerDied
 
@@ -232,6 +242,10 @@ def _in_order(
                     raise WorkersDiedError(died) from None
                 stock.give_again()
                 pool.renew()
+            except KeyboardInterrupt:
+                with suppress(_WorkerDied):
+                    stock.take_what_is_there()
+                raise
         if place in stock.errors:
             raise stock.errors[place]
         yield stock.results.pop(place)
@@ -262,12 +276,15 @@ class _Processes:
             raise _WorkerDied from None
         return ticket
 
-    def wait(self, tickets: Sequence[Future[Any]]) -> Sequence[Future[Any]]:
+    def wait(self, tickets: Sequence[Future[Any]]) -> None:
         """Wait for futures."""
         from concurrent.futures import FIRST_COMPLETED, wait
 
-        there = wait(tickets, return_when=FIRST_COMPLETED).done
-        return [one for one in tickets if one in there]
+        wait(tickets, return_when=FIRST_COMPLETED)
+
+    def there(self, tickets: Sequence[Future[Any]]) -> Sequence[Future[Any]]:
+        """Return the futures that are done."""
+        return [one for one in tickets if one.done()]
 
     def result(self, ticket: Future[B]) -> B:
         """Return a future's result; one death breaks the whole pool."""
@@ -323,13 +340,19 @@ class _Ray:
 
         return ray.remote(work).options(max_retries=TRIES - 1).remote(one)
 
-    def wait(self, tickets: Sequence[Any]) -> Sequence[Any]:
+    def wait(self, tickets: Sequence[Any]) -> None:
         """Wait for references."""
         import ray
 
-        there, _ = ray.wait(list(tickets), num_returns=1)
-        if len(there) < len(tickets):  # the others that are there too
-            there, _ = ray.wait(list(tickets), num_returns=len(tickets), timeout=0)
+        ray.wait(list(tickets), num_returns=1)
+
+    def there(self, tickets: Sequence[Any]) -> Sequence[Any]:
+        """Return the references whose results are there."""
+        import ray
+
+        if not tickets:  # which Ray refuses
+            return []
+        there, _ = ray.wait(list(tickets), num_returns=len(tickets), timeout=0)
         return there
 
     def result(self, ticket: Any) -> Any:
@@ -380,11 +403,14 @@ class _Dask:
         """Return a future."""
         return self._client.submit(work, one, pure=False)
 
-    def wait(self, tickets: Sequence[Any]) -> Sequence[Any]:
+    def wait(self, tickets: Sequence[Any]) -> None:
         """Wait for futures."""
         from distributed import wait
 
         wait(list(tickets), return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
+
+    def there(self, tickets: Sequence[Any]) -> Sequence[Any]:
+        """Return the futures that are done."""
         return [one for one in tickets if one.done()]
 
     def result(self, ticket: Any) -> Any:

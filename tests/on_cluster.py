@@ -1,19 +1,22 @@
 """Runs pieces of work on a local cluster that it starts itself, as a host with one would.
 
-`python on_cluster.py ray|dask FOLDER` prints what came of it as JSON. A process of its own: what a
+`python on_cluster.py ray|dask FOLDER ARGUMENT...` prints what came of it as JSON, and what the
+command `ctxbudget ARGUMENT...` printed there. A process of its own: what a
 cluster leaves behind in a process stays out of the tests'.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import pieces_of_work
 
+from ctxbudget.cli.main import main as ctxbudget
 from ctxbudget.parallel import Backend, WorkersDiedError, run_all
 
 
@@ -36,22 +39,45 @@ def cluster(backend: Backend) -> Iterator[Any]:
         yield lambda: client.status == "running"
 
 
+def printed(arguments: list[str]) -> str:
+    """Return what the command prints, run in this process and so on its cluster."""
+    out = io.StringIO()
+    with redirect_stdout(out), suppress(SystemExit):
+        ctxbudget(arguments)
+    return out.getvalue()
+
+
 def main() -> None:
     """Print results, an error of the work, one of a worker, and whether the cluster goes on."""
-    backend, folder = Backend(sys.argv[1]), sys.argv[2]
+    backend, folder, arguments = Backend(sys.argv[1]), sys.argv[2], sys.argv[3:]
     said: dict[str, Any] = {}
     with cluster(backend) as goes_on:
         done: list[int] = []
+        told: list[tuple[int, int]] = []
         squares = run_all(
-            pieces_of_work.square, range(7), backend=backend, on_done=lambda: done.append(1)
+            pieces_of_work.square,
+            range(7),
+            backend=backend,
+            on_done=lambda: done.append(1),
+            on_result=lambda *one: told.append(one),
         )
-        said["squares"], said["done"] = list(squares), len(done)
+        said["squares"], said["done"], said["told"] = list(squares), len(done), sorted(told)
+        said["command"] = printed(arguments)
         try:
             list(run_all(pieces_of_work.refuse_three, range(5), workers=1, backend=backend))
         except ValueError as error:
             said["error"] = str(error)
         marked = [(number, folder) for number in range(4)]
-        said["after a death"] = list(run_all(pieces_of_work.die_once, marked, backend=backend))
+        told.clear()
+        said["after a death"] = list(
+            run_all(
+                pieces_of_work.die_once,
+                marked,
+                backend=backend,
+                on_result=lambda *one: told.append(one),
+            )
+        )
+        said["told after it"] = sorted(told)
         try:
             list(run_all(pieces_of_work.always_die, range(3), workers=1, backend=backend))
         except WorkersDiedError as error:

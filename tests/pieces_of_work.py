@@ -18,6 +18,29 @@ def who(number: int) -> tuple[int, int]:
     return number, os.getpid()
 
 
+ARRIVED: list[int] = []
+"""Numbers that have come to this process from another, as soon as they are there."""
+
+
+class Telling:
+    """A number that says when it has come to another process."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _arrive, (self.number,)
+
+
+def _arrive(number: int) -> Telling:
+    ARRIVED.append(number)
+    return Telling(number)
+
+
+def telling(number: int) -> Telling:
+    return Telling(number)
+
+
 def refuse_three(number: int) -> int:
     if number == 3:
         raise ValueError("three is refused")

@@ -405,6 +405,7 @@ def test_the_expected_course_is_said(ctxbudget: Command, tmp_path: Path, flow: P
     markdown = ctxbudget("check", path, flow, "--max-peak", 5000, "--markdown").out
     assert markdown.splitlines()[-1].startswith(f"{path}: expected course: each uncertain")
     assert ctxbudget("simulate", path, "--json").json["notes"][0] == note
+    assert f"\n\n{note}\n" in ctxbudget("simulate", path, "--markdown").out
     assert ctxbudget("simulate", flow, "--json").json["notes"] == [
         "assumed: 250 tokens of metadata for each output that declares none (2)"
     ]

@@ -12,8 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import ROOT
-from pieces_of_work import always_die, die_once, refuse_three, square, who
+from commands import ROOT, Command
+from pieces_of_work import (
+    ARRIVED,
+    Telling,
+    always_die,
+    die_once,
+    refuse_three,
+    square,
+    telling,
+    who,
+)
 
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.parallel import AHEAD_PER_WORKER, TRIES, Backend, WorkersDiedError, run_all
@@ -150,6 +159,23 @@ def test_what_is_there_is_kept_when_a_slow_one_is_interrupted(tmp_path: Path) ->
     assert said.rstrip().endswith("KeyboardInterrupt")
 
 
+def test_what_came_in_while_another_was_kept_is_not_lost_to_an_interrupt() -> None:
+    inputs = range(2 * AHEAD_PER_WORKER)  # all of them are on their way at once
+    told: list[int] = []
+    ARRIVED.clear()
+
+    def keep(place: int, result: Telling) -> None:
+        told.append(result.number)
+        if len(told) == 1:
+            wait_until(lambda: len(ARRIVED) == len(inputs))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_all(telling, inputs, workers=2, on_result=keep))
+    assert set(ARRIVED[:-1]) <= set(told)  # the last one may still be on its way within
+    assert len(told) == len(set(told))
+
+
 def test_work_that_kills_every_worker_is_given_up() -> None:
     results = run_all(always_die, range(5), workers=2)
     with pytest.raises(WorkersDiedError, match=f"died {TRIES} times over the same piece") as raised:
@@ -216,9 +242,14 @@ def test_a_missing_package_is_named(
 
 
 @pytest.mark.parametrize("backend", ["ray", "dask"])
-def test_a_cluster_that_is_there_is_used_and_goes_on(backend: str, tmp_path: Path) -> None:
+def test_a_cluster_that_is_there_is_used_and_goes_on(
+    backend: str, ctxbudget: Command, tmp_path: Path
+) -> None:
+    asked = ["sweep", "jwt_auth", "naive", "--policy", "moderate", "--policy", "masking"]
+    asked += ["--param", "policy.keep=3,5", "--budget", "10k..20k", "--json", "--results"]
+    there = [str(tmp_path / "r"), "--backend", backend, "--workers", "2"]
     done = subprocess.run(
-        [sys.executable, "on_cluster.py", backend, str(tmp_path)],
+        [sys.executable, "on_cluster.py", backend, str(tmp_path), *asked, *there],
         cwd=TESTS,
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"},
         capture_output=True,
@@ -230,12 +261,18 @@ def test_a_cluster_that_is_there_is_used_and_goes_on(backend: str, tmp_path: Pat
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "squares": [0, 1, 4, 9, 16, 25, 36],
         "done": 7,
+        "told": [[number, number * number] for number in range(7)],
+        "command": ctxbudget(*asked, tmp_path / "here").out,
         "error": "three is refused",
         "after a death": [0, 1, 2, 3],
+        "told after it": [[0, 0], [1, 1], [2, 2], [3, 3]],
         "deaths": TRIES,
         "goes on": [0, 1],
     }
     assert (tmp_path / "died").exists()
+    kept = sorted((tmp_path / "r").read_bytes().splitlines())
+    assert kept == sorted((tmp_path / "here").read_bytes().splitlines())
+    assert len(kept) == 1 + 2 * (3 * 4 + 1)
 
 
 def test_starting_the_command_imports_none_of_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import signal
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from commands import ROOT, Command, on_terminal
+from commands import ROOT, Command, in_subprocess, on_terminal
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from ctxbudget.config.policy_file import load_policy
@@ -20,10 +23,10 @@ from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Base, Limit
 from ctxbudget.report.sweep_terminal import print_sweep
 from ctxbudget.report.sweep_words import budgets_text, failure_text, reason_text, rule_text
-from ctxbudget.sweep.front import is_less, unbeaten
+from ctxbudget.sweep.front import beaters, unbeaten
 from ctxbudget.sweep.grid import Setting, budgets_of, grid, params_of
 from ctxbudget.sweep.outcome import Outcome
-from ctxbudget.sweep.summary import Row, failures_of, recommended, rows_of
+from ctxbudget.sweep.summary import Row, best_within_budget, failures_of, recommended, rows_of
 
 SESSION = ROOT / "docs" / "examples" / "session.jsonl.gz"
 ASKED = ("--policy", "masking", "--param", "policy.keep=3,5", "--budget", "20k,60k", "--json")
@@ -83,8 +86,26 @@ def test_an_empty_grid_and_unknown_names_are_refused() -> None:
 
 
 def test_the_front() -> None:
-    assert unbeaten([(1, 3), (2, 2), (2, 3), (3, 1), (1, 3)], is_less) == [0, 1, 3, 4]
-    assert unbeaten([], is_less) == []
+    assert unbeaten([(1, 3), (2, 2), (2, 3), (3, 1), (1, 3)]) == [0, 1, 3, 4]
+    assert unbeaten([]) == []
+    # the third is beaten by the first, the second and the last; equal ones beat nobody
+    assert beaters([(1, 3), (2, 2), (2, 3), (3, 1), (1, 3)]) == [0, 0, 0b10011, 0, 0]
+    assert beaters([]) == []
+
+
+def is_less(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Return whether a point is nowhere more than another, and somewhere less."""
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+few = st.integers(0, 3)  # so that many are equal
+
+
+@given(st.lists(st.tuples(few, few, few), max_size=30))
+def test_a_point_is_beaten_by_those_that_are_less(points: list[tuple[int, ...]]) -> None:
+    assert beaters(points) == [
+        sum(1 << at for at, one in enumerate(points) if is_less(one, point)) for point in points
+    ]
 
 
 # ---- what settings come to
@@ -166,6 +187,50 @@ def test_of_equals_the_lower_peak_is_on_the_front_and_failures_are_not() -> None
     assert front(rows) == [("masking", ("10",))]
 
 
+LADDER, NONE = setting("ladder", "20"), setting("none", "20")
+
+
+def beats(one: list[Outcome], other: list[Outcome]) -> bool:
+    """Return what docs/sweep.md says of two settings with the outcomes of two sessions each."""
+
+    def point(found: list[Outcome]) -> tuple[float, ...]:
+        lacks = [sum(1 - (a or 0) for a in (one.recall, one.quote_recall)) for one in found]
+        assert all(a.recall == a.quote_recall for a in found)
+        return float(sum((a.total_usd or Decimal(0) for a in found), Decimal(0))), sum(lacks)
+
+    peak, others = (max(a.peak_tokens for a in found) for found in (one, other))
+    is_better = is_less(point(one), point(other)) or (point(one) == point(other) and peak < others)
+    buys_nothing = any(a.peak_tokens > a.budget_tokens for a in other) or all(
+        a.peak_tokens <= b.budget_tokens for a, b in zip(one, other, strict=True)
+    )
+    return is_better and (peak <= others or buys_nothing)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([(10, 10), (20, 20), (20, 10)]),
+            *[st.tuples(few, st.sampled_from([5, 9, 15, 25]), few)] * 2,
+        ),
+        max_size=9,
+    )
+)
+def test_the_front_is_of_those_that_no_other_beats(drawn: list[tuple[Any, ...]]) -> None:
+    cells = [
+        [
+            ran(f"{1 + total}", peak, budget, recall / 4)
+            for (total, peak, recall), budget in zip(both, budgets, strict=True)
+        ]
+        for budgets, *both in drawn
+    ]
+    cells.append([ran("2", 25, 20), ran("2", 15, 10)])
+    settings = [replace(LADDER, spec=f"ladder {at}") for at in range(len(drawn))] + [NONE]
+    rows, _ = rows_of(settings, {at: [cell[at] for cell in cells] for at in (0, 1)})  # type: ignore[misc]
+    assert [row.is_on_front for row in rows] == [
+        not any(beats(other, cell) for other in cells) for cell in cells
+    ]
+
+
 def best(rows: list[Row]) -> tuple[str, tuple[str, ...], int] | None:
     found = recommended(rows, least_recall=0.9, least_quotes=0.9)
     return None if found is None else (found.setting.policy.name, found.budgets, found.over)
@@ -184,16 +249,59 @@ def test_what_exceeds_its_budget_is_recommended_only_if_nothing_else_is_left() -
     assert best(rows_of([setting("none", "10")], lossy)[0]) is None
 
 
+def nearest(rows: list[Row]) -> tuple[str, tuple[str, ...]] | None:
+    found = best_within_budget(rows, least_recall=0.9, least_quotes=0.8)
+    return None if found is None else (found.setting.policy.name, found.budgets)
+
+
+def test_what_keeps_its_budget_is_nearest_if_it_lacks_least_to_the_floors() -> None:
+    rows = swept(
+        ladder=[ran("0.3", 9, 10, 0.7)],  # lacks 0.2 to the one floor, 0.1 to the other
+        masking=[ran("0.9", 9, 10, 0.85, quote_recall=0.65)],  # 0.05 and 0.15: nearest
+        moderate=[ran("0.8", 9, 10, 0.99, quote_recall=0.61)],  # 0 and 0.19
+        adaptive=[ran("0.1", 12, 10, 0.9)],  # above its budget
+    )
+    assert nearest(rows) == ("masking", ("10",))
+    chosen = recommended(rows, least_recall=0.85, least_quotes=0.65)  # floors as low as its recalls
+    assert chosen is not None
+    assert chosen.setting.policy.name == "masking"
+
+
+def test_of_equally_near_ones_the_cheapest_then_the_lowest_is_taken() -> None:
+    dear, cheap, low = ran("0.9", 7, 10, 0.7), ran("0.3", 9, 10, 0.7), ran("0.3", 8, 10, 0.7)
+    assert nearest(swept(ladder=[dear], masking=[cheap])) == ("masking", ("10",))
+    assert nearest(swept(ladder=[cheap], masking=[low])) == ("masking", ("10",))
+    assert nearest(swept(ladder=[replace(cheap, recall=None, quote_recall=None)])) == (
+        "ladder",
+        ("10",),
+    )
+    assert nearest(swept(ladder=[ran("0.1", 12, 10)], masking=[Outcome(failure="no room")])) is None
+
+
+def test_beside_what_exceeds_its_budget_stands_what_keeps_it() -> None:
+    kept, over = swept(ladder=[ran("0.5", 9, 10, 0.826, quote_recall=0.7)])
+    said = reason_text(over, kept, ["10", "20"], "the rule")
+    assert said.startswith("Recommended: none, 100.0% of none, but 1 peak is above the budget: ")
+    assert said.endswith(
+        " Of those that keep their budget, ladder at a budget of 10, 50.0% of none, with a mean "
+        "recall of 82.6% (17.4% lost) and a mean quote recall of 70.0% (30.0% lost), is nearest to "
+        "the floors; floors below that (--recall, --quote-recall) recommend it."
+    )
+    assert reason_text(over, None, ["10", "20"], "the rule").endswith(
+        " No setting that ran everywhere keeps its budget; try larger budgets."
+    )
+
+
 def test_the_reason_says_the_rule_with_its_floors() -> None:
     rule = rule_text(0.9, 0.85)
     kept, over = swept(ladder=[ran("0.5", 9, 10)])
-    said = reason_text(kept, "10", rule)
+    said = reason_text(kept, None, ["10", "20"], rule)
     assert said.startswith("Recommended: ladder at a budget of 10, 50.0% of none (lowest cost")
     assert "recall of at least 0.9 and a mean quote recall of at least 0.85" in said
     assert "but 1 peak is above the budget: no setting meets the whole rule" in reason_text(
-        over, "20", rule
+        over, kept, ["10", "20"], rule
     )
-    assert reason_text(None, "", rule).startswith("Nothing is recommended: no setting meets")
+    assert reason_text(None, None, [], rule).startswith("Nothing is recommended: no setting meets")
 
 
 @pytest.mark.parametrize(
@@ -233,6 +341,7 @@ def test_the_table_fits_and_keeps_its_numbers(columns: int) -> None:
         rows,
         subjects=1,
         apart={"b.jsonl": "is [red]empty[/red]"},
+        partly_read={"c.jsonl": "1 damaged place"},
         failures=[],
         reason="Because.",
     )
@@ -240,6 +349,7 @@ def test_the_table_fits_and_keeps_its_numbers(columns: int) -> None:
     assert max(map(len, lines)) <= columns
     assert "…" not in printed.getvalue()
     assert "left out: b.jsonl: is [red]empty[/red]" in lines
+    assert "read in part: c.jsonl: 1 damaged place" in lines
     (head,) = (line.split() for line in lines if line.split()[:1] == ["setting"])
     wide = ["setting", "budget", "cost", "total", "recall", "quotes", "misses", "peak", "over"]
     gone = {60: ["misses", "cost", "over", "quotes"], 80: ["misses", "cost"], 120: []}[columns]
@@ -247,6 +357,28 @@ def test_the_table_fits_and_keeps_its_numbers(columns: int) -> None:
 
 
 # ---- the command
+
+
+def test_the_command_names_what_keeps_its_budget_beside_what_does_not(
+    ctxbudget: Command, tmp_path: Path
+) -> None:
+    kept = tmp_path / "r"
+    asked = ("sweep", SESSION, "--policy", "masking:keep=5", "--budget", "60k", "--results", kept)
+    found = ctxbudget(*asked, "--json").json
+    assert (found["recommended"]["policy"], found["recommended"]["over"]) == ("none", 1)
+    beside = found["best_within_budget"]
+    assert (beside["policy"], beside["budgets"], beside["over"]) == (
+        "masking:keep=5",
+        ["60,000"],
+        0,
+    )
+    assert f"recall of {beside['recall']:.1%}" in found["reason"]
+    assert f"quote recall of {beside['quote_recall']:.1%}" in found["reason"]
+    shown = " ".join(ctxbudget(*asked).out.split())
+    assert "Of those that keep their budget, masking:keep=5 at a budget of 60,000" in shown
+    lower = ctxbudget(*asked, "--json", "--recall", 0.5, "--quote-recall", 0.5).json
+    assert lower["recommended"] == beside
+    assert lower["best_within_budget"] is None
 
 
 def test_write_is_checked_before_the_work(ctxbudget: Command, tmp_path: Path) -> None:
@@ -290,14 +422,101 @@ def test_errors(ctxbudget: Command, tmp_path: Path) -> None:
     asked = ("sweep", "jwt_auth", "--policy", "moderate", "--results")
     assert "holds no results of a sweep" in ctxbudget(*asked, other).error
     assert other.read_text(encoding="utf-8") == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--workers", "0"], "'--workers': 0 is not in the range"),
+        (["--backend", "spark"], "'spark' is not one of 'processes', 'ray', 'dask'"),
+        (["--budget", "200k..60k"], "a range goes up, found '200k..60k'; swap its ends"),
+        (["--budget", "60k..200k/0"], "expected 2 to 100 steps, as in 60k..200k/4; found '0'"),
+        (["--budget", "0"], "--budget: expected at least 1 token, found 0"),
+        (
+            ["--budget", "0..9k"],
+            "--budget: expected a number of tokens such as 200000 or 200k, found '0'",
+        ),
+        (["--recall", "nan"], "--recall: expected a share from 0 to 1, found nan"),
+        (["--param", "policy.kep=3"], "did you mean 'keep'?"),
+        (
+            ["--budget", "1k..9k/100", "--param", f"policy.keep={','.join(map(str, range(101)))}"],
+            "10,101 settings are too many, at most 10,000; name fewer policies, budgets or values",
+        ),
+        (["zzz"], "no such file, folder or shipped workflow; known are: "),
+        (["jwt_aut"], "no such file, folder or shipped workflow; did you mean 'jwt_auth'?"),
+        (["flows/jwt.yaml"], "no such file, folder or shipped workflow; check the path"),
+    ],
+)
+def test_what_was_typed_wrong_is_told_before_anything_is_made(
+    ctxbudget: Command, tmp_path: Path, more: list[str], told: str
+) -> None:
+    kept = tmp_path / "r"
+    asked = ("sweep", "jwt_auth", "--policy", "masking", "--results", kept)
+    assert told in ctxbudget(*asked, *more).error
+    assert not kept.exists()
+
+
+def test_an_empty_folder_and_one_without_sessions(ctxbudget: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    found = ctxbudget("sweep", tmp_path / "empty", "--policy", "ladder", "--results", other)
-    assert "there is no .jsonl, .json or .gz file" in found.error
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.json").write_text('{"a": 1}', encoding="utf-8")
+    asked = ("--policy", "ladder", "--results", tmp_path / "r")
+    assert ctxbudget("sweep", tmp_path / "empty", *asked).error.endswith(
+        "there is no .jsonl, .json or .gz file in it; name a file, or a folder with recorded sessions"
+    )
+    assert "is of no format that is known; name a file that holds" in (
+        ctxbudget("sweep", tmp_path / "notes", *asked).error
+    )
 
 
-def test_it_can_be_interrupted_and_goes_on(ctxbudget: Command, tmp_path: Path) -> None:
-    asked = [*ASKED, "--param", "policy.step=1,2,3,4,5,6,7,8", "--results", str(tmp_path / "r")]
+def test_damaged_files_among_good_ones_are_told_each_time(
+    ctxbudget: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    whole = SESSION.read_bytes()
+    (folder / "a.jsonl.gz").write_bytes(whole)
+    (folder / "cut.jsonl.gz").write_bytes(whole[:3000])
+    lines = gzip.decompress(whole).splitlines(keepends=True)
+    (folder / "hole.jsonl").write_bytes(b"".join([*lines[:9], b"{oops\n", *lines[9:]]))
+    (folder / "noise.json").write_bytes(b"\x00\xff")
+    asked = ("sweep", folder, "--policy", "masking", "--results", tmp_path / "r", "--json")
+    first = ctxbudget(*asked)
+    assert list(first.json["left_out"]) == [str(folder / "noise.json")]
+    cut, hole = (str(folder / name) for name in ("cut.jsonl.gz", "hole.jsonl"))
+    assert list(first.json["partly_read"]) == [cut, hole]
+    assert first.json["partly_read"][cut].startswith("cannot be read beyond line ")
+    assert first.json["partly_read"][hole] == "1 damaged place"
+    assert {one["ran"] for one in first.json["settings"]} == {3}
+    assert ctxbudget(*asked).out == first.out
+
+
+def test_a_results_file_serves_several_sweeps(ctxbudget: Command, tmp_path: Path) -> None:
+    kept = tmp_path / "r"
+    asked = ("sweep", "jwt_auth", "--policy", "moderate", "--json", "--results")
+    ctxbudget("sweep", "naive", "--policy", "masking", "--json", "--results", kept)
+    before = _lines(kept)
+    assert ctxbudget(*asked, kept).out == ctxbudget(*asked, tmp_path / "own").out
+    assert _lines(kept) == before + 2  # moderate and none
+
+
+LONG: Final = (*ASKED, "--param", "policy.step=1,2,3,4,5,6,7,8")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what a sweep prints that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return in_subprocess("sweep", SESSION, *LONG, cwd=folder).out
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_can_be_interrupted_and_goes_on(
+    ctxbudget: Command, tmp_path: Path, uninterrupted: str, workers: str
+) -> None:
+    asked = [*LONG, "--results", str(tmp_path / "r")]
     command = [sys.executable, "-m", "ctxbudget", "sweep", str(SESSION), *asked]
+    command += ["--workers", workers]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not _lines(tmp_path / "r") > 1:
         pass
@@ -308,8 +527,45 @@ def test_it_can_be_interrupted_and_goes_on(ctxbudget: Command, tmp_path: Path) -
     before = _lines(tmp_path / "r")
     resumed = ctxbudget("sweep", SESSION, *asked)
     assert 1 < before < _lines(tmp_path / "r") == 1 + 35
-    fresh = ctxbudget("sweep", SESSION, *asked[:-1], tmp_path / "other")
-    assert resumed.out == fresh.out
+    assert before % 8 in (1, 4)  # of a piece of work, 8 settings or the last 3, all or none is kept
+    assert resumed.out == uninterrupted
+
+
+KILLED_IN_A_LINE = """
+import os, pathlib, resource, signal, sys
+from ctxbudget.cli.main import main
+
+# The file may not grow beyond the middle of a line; who is told so does not live on.
+signal.signal(signal.SIGXFSZ, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_was_killed_in_the_middle_of_a_line_goes_on(
+    ctxbudget: Command, tmp_path: Path, workers: str
+) -> None:
+    kept, other = tmp_path / "r", tmp_path / "other"
+    asked = ["sweep", str(SESSION), *ASKED, "--results"]
+    whole = ctxbudget(*asked, other)
+    room = len(b"".join(other.read_bytes().splitlines(keepends=True)[:4])) + 30
+    script = [
+        sys.executable,
+        "-c",
+        KILLED_IN_A_LINE,
+        str(room),
+        *asked,
+        str(kept),
+        "--workers",
+        workers,
+    ]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert kept.stat().st_size == room
+    assert not kept.read_bytes().endswith(b"\n")
+    assert ctxbudget(*asked, kept).out == whole.out
+    assert kept.read_bytes() == other.read_bytes()
 
 
 def _lines(path: Path) -> int:

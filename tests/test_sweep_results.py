@@ -51,8 +51,8 @@ def setting(policy: str = "masking", budget: int = 500) -> Setting:
 def test_results_are_there_again_and_failures_with_their_reason(path: Path) -> None:
     with closing(Results(path)) as results:
         assert results.get("a") is None
-        results.add("a", WHOLE)
-        results.add("b", FAILED)
+        results.add({"a": WHOLE})
+        results.add({"b": FAILED})
         assert path.read_bytes().count(b"\n") == 3  # at once, not when it is closed
     with closing(Results(path)) as results:
         assert (results.get("a"), results.get("b"), results.get("c")) == (WHOLE, FAILED, None)
@@ -61,14 +61,14 @@ def test_results_are_there_again_and_failures_with_their_reason(path: Path) -> N
 @pytest.mark.parametrize("cut", [1, 20, 150])
 def test_a_line_that_was_cut_off_is_dropped(path: Path, cut: int) -> None:
     with closing(Results(path)) as results:
-        results.add("a", WHOLE)
-        results.add("b", WHOLE)
+        results.add({"a": WHOLE})
+        results.add({"b": WHOLE})
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
     with closing(Results(path)) as results:
         assert results.get("a") == WHOLE
         assert results.get("b") is None
-        results.add("b", WHOLE)
+        results.add({"b": WHOLE})
     assert path.read_bytes() == whole
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_file_and_a_place_that_is_not_there_are_refused(tmp_path: Pat
 def test_a_file_that_another_sweep_writes_is_refused(ctxbudget: Command, path: Path) -> None:
     asked = ("sweep", "jwt_auth", "--policy", "moderate", "--results", path)
     with closing(Results(path)) as results:
-        results.add("a", WHOLE)
+        results.add({"a": WHOLE})
         before = path.read_bytes()
         assert ctxbudget(*asked).error == (
             f"--results: {path}: is being written by another sweep; "
@@ -140,11 +140,11 @@ def test_a_full_disk_is_told_when_it_is_met(path: Path) -> None:
         "from ctxbudget.sweep.outcome import Outcome\n"
         "from ctxbudget.sweep.results import Results\n"
         "results = Results(pathlib.Path(sys.argv[1]))\n"
-        "results.add('a', Outcome(misses=1))\n"
+        "results.add({'a': Outcome(misses=1)})\n"
         "size = pathlib.Path(sys.argv[1]).stat().st_size + 20\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
         "try:\n"
-        "    results.add('b', Outcome(misses=2))\n"
+        "    results.add({'b': Outcome(misses=2)})\n"
         "except ConfigError as error:\n"
         "    print(error)\n"
         "results.close()\n"
@@ -182,14 +182,14 @@ def test_what_is_no_outcome(data: dict[str, object]) -> None:
 
 def test_a_key_is_of_the_content_the_setting_and_the_prices() -> None:
     keys = {
-        key_of(b"x", setting(), "2026-01-01"),
-        key_of(b"y", setting(), "2026-01-01"),
-        key_of(b"x", setting("masking:keep=3"), "2026-01-01"),
-        key_of(b"x", setting(budget=501), "2026-01-01"),
-        key_of(b"x", setting(), "2026-01-02"),
+        key_of("x", setting(), "2026-01-01"),
+        key_of("y", setting(), "2026-01-01"),
+        key_of("x", setting("masking:keep=3"), "2026-01-01"),
+        key_of("x", setting(budget=501), "2026-01-01"),
+        key_of("x", setting(), "2026-01-02"),
     }
     assert len(keys) == 5
-    assert key_of(b"x", setting(), "2026-01-01") in keys
+    assert key_of("x", setting(), "2026-01-01") in keys
 
 
 @pytest.fixture
@@ -210,10 +210,10 @@ def own_code(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("spec", ["swept_policies:keep", "swept_front:keep"])
 def test_a_key_of_own_code_changes_with_the_code(own_code: Path, spec: str) -> None:
-    before = key_of(b"x", setting(spec), "2026-01-01")
-    assert key_of(b"x", setting(spec), "2026-01-01") == before
+    before = key_of("x", setting(spec), "2026-01-01")
+    assert key_of("x", setting(spec), "2026-01-01") == before
     (own_code / "keeping.py").write_text("def keep(moment):\n    return ()\n")
-    assert key_of(b"x", setting(spec), "2026-01-01") != before
+    assert key_of("x", setting(spec), "2026-01-01") != before
 
 
 # ---- workflows and sessions

@@ -186,6 +186,15 @@ def test_the_markdown(ctxbudget: Command, flow: Path) -> None:
     assert "- the long window is cheaper by 0.0235 USD" in out
 
 
+def test_the_expected_course_is_called_that(ctxbudget: Command, flow: Path) -> None:
+    said = ctxbudget("windows", "uncertain").out
+    assert "expected course: each uncertain size at its median" in " ".join(said.split())
+    assert "- expected course: " in ctxbudget("windows", "uncertain", "--markdown").out
+    assert ctxbudget("windows", "uncertain", "--json").json["is_expected"]
+    assert "expected course" not in ctxbudget("windows", flow).out
+    assert not ctxbudget("windows", flow, "--json").json["is_expected"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.progress import bar
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.prices import price_date, price_of
 from ctxbudget.recorded.bill import Bill, By
@@ -192,15 +192,8 @@ def _tell(bill: Bill, files: Sequence[RecordedFile], *, is_whole: bool) -> None:
 @contextmanager
 def _progress(names: Sequence[str]) -> Iterator[Shown]:
     """Yield what shows progress: on a terminal a bar of the bytes read, elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield _Nothing()
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    errors = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    with Progress(console=errors, transient=True) as progress:
-        yield _Bar(progress, names)
+    with bar() as progress:
+        yield _Nothing() if progress is None else _Bar(progress, names)
 
 
 class _Nothing:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ctxbudget.cli.progress import counted_bar
 from ctxbudget.config.run_setup import RunSetup, placed
 from ctxbudget.config.sizes import Counted, counted
 from ctxbudget.core.errors import ConfigError
@@ -67,7 +65,7 @@ GOES_WITH_RUNS: Final = "goes with --runs; add --runs 1000"
 
 def draw(setups: Sequence[RunSetup], many: Many) -> list[Played]:
     """Return the runs, each under all setups of the one workflow. Errors as in `play_runs`."""
-    with _progress(many.runs) as on_done:
+    with counted_bar("simulating", many.runs) as on_done:
         return play_runs(
             setups,
             _sizes(setups[0]),
@@ -84,18 +82,3 @@ def _sizes(setup: RunSetup) -> Counted:
         return counted(setup.loaded.workflow, measure_for(setup.loaded))
     except ConfigError as error:
         raise placed(error, setup.loaded.document) from None
-
-
-@contextmanager
-def _progress(runs: int) -> Iterator[Callable[[int], None]]:
-    """Yield what shows progress: on a terminal a bar of the runs played, elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda runs: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    errors = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    with Progress(console=errors, transient=True) as progress:
-        task = progress.add_task("simulating", total=runs)
-        yield lambda done: progress.update(task, advance=done)

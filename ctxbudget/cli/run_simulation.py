@@ -80,7 +80,7 @@ def run(
     elif as_markdown:
         from ctxbudget.report.run_markdown import simulation_markdown
 
-        click.echo(simulation_markdown(runs, none, date))
+        click.echo(simulation_markdown(runs, none, _notes(setups[0]), date))
     else:
         from ctxbudget.report import terminal
 

@@ -14,9 +14,12 @@ from ctxbudget.report.replayed import Replayed
 
 
 def simulation_markdown(
-    runs: Sequence[tuple[str, Metrics]], none: Metrics, price_date: str | None
+    runs: Sequence[tuple[str, Metrics]],
+    none: Metrics,
+    notes: Sequence[str],
+    price_date: str | None,
 ) -> str:
-    """Return the first run phase by phase, and all of them beside `none`."""
+    """Return the first run phase by phase, all of them beside `none`, and what is assumed."""
     policy, first = runs[0]
     run = first.run
     head = (
@@ -44,7 +47,7 @@ def simulation_markdown(
     if found := diagnose(first):
         parts.append("\n".join(f"- {escaped(str(finding))}" for finding in found))
     parts.append(_policies(runs, none))
-    parts += [escaped(note) for note in cost_notes(first, price_date)]
+    parts += [escaped(note) for note in (*notes, *cost_notes(first, price_date))]
     return "\n\n".join(parts)
 
 

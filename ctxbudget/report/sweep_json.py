@@ -14,18 +14,25 @@ def sweep(
     rows: Sequence[Row],
     *,
     apart: Mapping[str, str],
+    partly_read: Mapping[str, str],
     failures: Sequence[Failures],
     chosen: Row | None,
+    within_budget: Row | None,
     reason: str,
     price_date: str,
 ) -> dict[str, Any]:
-    """Return the rows, what was left out, and what is recommended; money is text."""
+    """Return the rows, what was left out, and what is recommended; money is text.
+
+    What is best within its budget stands beside what is recommended where that exceeds its own.
+    """
     return {
         "settings": [_row(one) for one in rows],
         "front_rule": FRONT_RULE,
         "left_out": dict(apart),
+        "partly_read": dict(partly_read),
         "failures": [asdict(one) for one in failures],
         "recommended": None if chosen is None else _row(chosen),
+        "best_within_budget": None if within_budget is None else _row(within_budget),
         "reason": reason,
         "price_date": price_date,
     }

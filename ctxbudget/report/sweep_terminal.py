@@ -32,6 +32,7 @@ def print_sweep(
     *,
     subjects: int,
     apart: Mapping[str, str],
+    partly_read: Mapping[str, str],
     failures: Sequence[Failures],
     reason: str,
 ) -> None:
@@ -59,7 +60,7 @@ def print_sweep(
     console.print(table)
     if any(one.setting.is_bound for one in rows):
         console.print(f"(bound): {BOUND_RULE}.")
-    for line in _lines(shown, apart, failures, reason):
+    for line in _lines(shown, apart, partly_read, failures, reason):
         console.print(visible(line), markup=False)
 
 
@@ -105,7 +106,11 @@ def _share(one: float | None) -> str:
 
 
 def _lines(
-    shown: Sequence[Column], apart: Mapping[str, str], failures: Sequence[Failures], reason: str
+    shown: Sequence[Column],
+    apart: Mapping[str, str],
+    partly_read: Mapping[str, str],
+    failures: Sequence[Failures],
+    reason: str,
 ) -> Iterator[str]:
     meanings = {
         "cost": "Cost: input and summaries, of none (tokens sent where no price is known).",
@@ -120,5 +125,7 @@ def _lines(
     yield " ".join(text for name, text in meanings.items() if name in names)
     for path, why in apart.items():
         yield f"left out: {why if why.startswith(path) else f'{path}: {why}'}"
+    for path, unread in partly_read.items():
+        yield f"read in part: {path}: {unread}"
     yield from map(failure_text, failures)
     yield reason

@@ -43,22 +43,52 @@ def rule_text(least_recall: float, least_quotes: float) -> str:
     )
 
 
-def reason_text(chosen: Row | None, budgets: str, rule: str) -> str:
-    """Return what is recommended and why, or that nothing is."""
+def reason_text(
+    chosen: Row | None, within_budget: Row | None, budgets: Sequence[str], rule: str
+) -> str:
+    """Return what is recommended and why, or that nothing is.
+
+    Args:
+        chosen: what is recommended.
+        within_budget: the best that keeps its budget, told where `chosen` does not.
+        budgets: those of the sweep, in its order.
+        rule: of the recommendation.
+    """
     if chosen is None:
-        return (
+        said = (
             f"Nothing is recommended: no setting meets the rule ({rule}); lower the floors, or try "
             "other settings."
         )
-    at = f" at a budget of {budgets}" if budgets and chosen.setting.policy.name != NONE else ""
-    cost = "" if chosen.total_frac is None else f", {chosen.total_frac:.1%} of none"
-    said = f"Recommended: {chosen.setting.policy.label}{at}{cost}"
-    if not chosen.over:
-        return f"{said} ({rule})."
-    peaks = "1 peak is" if chosen.over == 1 else f"{chosen.over:,} peaks are"
+    elif not chosen.over:
+        return f"Recommended: {_named(chosen, budgets)} ({rule})."
+    else:
+        peaks = "1 peak is" if chosen.over == 1 else f"{chosen.over:,} peaks are"
+        said = (
+            f"Recommended: {_named(chosen, budgets)}, but {peaks} above the budget: no setting "
+            f"meets the whole rule ({rule}); of those that only exceed their budget it does so "
+            "least often, then at the lowest cost."
+        )
+    return f"{said} {_within_budget_text(within_budget, budgets)}"
+
+
+def _named(row: Row, budgets: Sequence[str]) -> str:
+    text = budgets_text(row.budgets, budgets)
+    at = f" at a budget of {text}" if text and row.setting.policy.name != NONE else ""
+    cost = "" if row.total_frac is None else f", {row.total_frac:.1%} of none"
+    return f"{row.setting.policy.label}{at}{cost}"
+
+
+def _within_budget_text(row: Row | None, budgets: Sequence[str]) -> str:
+    if row is None:
+        return "No setting that ran everywhere keeps its budget; try larger budgets."
+    known = (("recall", row.recall), ("quote recall", row.quote_recall))
+    lost = [
+        f"a mean {name} of {one:.1%} ({1 - one:.1%} lost)" for name, one in known if one is not None
+    ]
+    recalls = f", with {' and '.join(lost)}" if lost else ""
     return (
-        f"{said}, but {peaks} above the budget: no setting meets the whole rule ({rule}); of those "
-        "that only exceed their budget it does so least often, then at the lowest cost."
+        f"Of those that keep their budget, {_named(row, budgets)}{recalls}, is nearest to the "
+        "floors; floors below that (--recall, --quote-recall) recommend it."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ctxbudget._version import __version__
 from ctxbudget.fresh import HANDOFF_TOKENS, MOST_CALLS, Played, Windows
 from ctxbudget.metrics import PhaseRow
+from ctxbudget.report.course_words import EXPECTED_COURSE
 from ctxbudget.report.markdown import escaped, table
 from ctxbudget.report.money import usd_cell, usd_text
 
@@ -64,6 +65,8 @@ def sentences(found: Windows, price_date: str | None) -> Iterator[str]:
     if saved is not None:
         yield _handoff_limit(found)
         yield _calls_limit(found)
+    if found.is_expected:
+        yield EXPECTED_COURSE
     if price_date is not None:
         yield f"USD: input, summaries, and hand-offs as output; prices: {price_date}"
 
@@ -131,6 +134,7 @@ def windows_as_data(found: Windows, price_date: str | None) -> dict[str, Any]:
         "ctxbudget": __version__,
         "workflow": found.long.metrics.workflow,
         "price_date": price_date,
+        "is_expected": found.is_expected,
         "long": _as_data(found.long),
         "fresh": _as_data(found.fresh),
         "saved_usd": usd_text(found.saved_usd),

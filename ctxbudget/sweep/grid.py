@@ -56,6 +56,8 @@ def budgets_of(text: str | None) -> list[tuple[str, Limit]]:
                 found[f"{tokens:,}"] = Limit(tokens=tokens, of=Base.WINDOW)
         else:
             limit = budget_option(part.strip(), "--budget")
+            if limit.tokens == 0:
+                raise ConfigError("expected at least 1 token, found 0", location=("--budget",))
             name = part.strip() if limit.tokens is None else f"{limit.tokens:,}"
             found[name] = limit
     in_tokens = sorted(
@@ -158,7 +160,10 @@ def grid(
         for name in alone
     ]
     if len(settings) > MOST_SETTINGS:
-        raise ConfigError(f"{len(settings):,} settings are too many; at most {MOST_SETTINGS:,}")
+        raise ConfigError(
+            f"{len(settings):,} settings are too many, at most {MOST_SETTINGS:,}; name fewer policies, "
+            "budgets or values of --param"
+        )
     return settings, notes
 
 

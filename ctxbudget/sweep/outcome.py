@@ -17,6 +17,7 @@ class Outcome:
         total_usd: with the misses charged.
         peak_tokens: of a session its largest prompt, of a workflow its highest occupancy.
         recall, quote_recall: None where nothing was used, or texts are not known.
+        unread: what of a session could not be read, in words; None if all of it was.
     """
 
     cost_usd: Decimal | None = None
@@ -28,6 +29,7 @@ class Outcome:
     quote_recall: float | None = None
     misses: int = 0
     failure: str | None = None
+    unread: str | None = None
 
 
 def as_data(one: Outcome) -> dict[str, Any]:
@@ -58,5 +60,6 @@ _KINDS: Final[dict[str, Any]] = {
     "recall": float | int | None,
     "quote_recall": float | int | None,
     "failure": str | None,
+    "unread": str | None,
 }
 """What JSON holds of each number; of all others whole numbers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +20,16 @@ KIND: Final = b'{"ctxbudget": "sweep results", '
 HEAD: Final = KIND + b'"format": 1}\n'
 
 
-def key_of(content: bytes, setting: Setting, price_date: str) -> str:
-    """Return the name of a result: a hash of all that it depends on."""
+def key_of(content_sha256: str, setting: Setting, price_date: str) -> str:
+    """Return the name of a result: a hash of all that it depends on.
+
+    Args:
+        content_sha256: of the session or workflow.
+        setting: one cell of the grid.
+        price_date: of the prices.
+    """
     parts = [
-        hashlib.sha256(content).hexdigest(),
+        content_sha256,
         json.dumps(setting.policy.as_data, sort_keys=True, default=str),
         setting.budget_text,
         __version__,
@@ -109,19 +116,20 @@ class Results:
         """Return a finished result; None if there is none yet."""
         return self._known.get(key)
 
-    def add(self, key: str, outcome: Outcome) -> None:
-        """Keep a result, in the file too.
+    def add(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Keep results by key, in the file too: in one step, so that Ctrl-C takes all or none.
 
         Raises:
-            ConfigError: it cannot be written, for example because the disk is full.
+            ConfigError: they cannot be written, for example because the disk is full.
         """
-        self._known[key] = outcome
-        self._append(json.dumps({"key": key, "outcome": as_data(outcome)}).encode() + b"\n")
+        self._known.update(outcomes)
+        lines = [{"key": key, "outcome": as_data(one)} for key, one in outcomes.items()]
+        self._append("".join(f"{json.dumps(one)}\n" for one in lines).encode())
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         try:
-            while line:
-                line = line[self._file.write(line) :]
+            while lines:
+                lines = lines[self._file.write(lines) :]
         except OSError as error:
             raise _refused(
                 self._path,

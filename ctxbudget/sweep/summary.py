@@ -9,7 +9,7 @@ from decimal import Decimal
 from statistics import fmean
 from typing import Final
 
-from ctxbudget.sweep.front import is_less, unbeaten
+from ctxbudget.sweep.front import Places, beaters
 from ctxbudget.sweep.grid import NONE, Setting
 from ctxbudget.sweep.outcome import Outcome
 
@@ -91,7 +91,7 @@ def rows_of(
     able = [
         at for at, one in enumerate(cells) if not one.row.failed and not one.row.setting.is_bound
     ]
-    front = {able[at] for at in unbeaten([cells[at] for at in able], _beats)}
+    front = {able[at] for at in _front([cells[at] for at in able])}
     return [replace(one.row, is_on_front=at in front) for at, one in enumerate(cells)], apart
 
 
@@ -101,22 +101,36 @@ def _bare(one: Outcome) -> tuple[Outcome, bool]:
     return replace(one, budget_tokens=0, failure=failure), one.peak_tokens > one.budget_tokens
 
 
-def _beats(one: _Cell, other: _Cell) -> bool:
-    """Return whether a setting is no worse than another and somewhere better.
+def _front(cells: Sequence[_Cell]) -> set[int]:
+    """Return the places of the cells that no other beats.
 
-    It may have the higher peak where the other's lower one buys nothing: because that one is over
-    its own budget all the same, or because this one keeps that budget too.
+    One beats another if it is no worse and somewhere better, and has no higher peak. It may have a
+    higher one where the other's lower one buys nothing: because that one is over its own budget all
+    the same, or because this one keeps that budget too.
     """
-    a, b = _point(one.row), _point(other.row)
-    if not is_less(a, b) and not (a == b and one.row.peak_tokens < other.row.peak_tokens):
-        return False
-    return (
-        one.row.peak_tokens <= other.row.peak_tokens
-        or other.row.over > 0
-        or all(
-            mine.peak_tokens <= theirs.budget_tokens
-            for mine, theirs in zip(one.outcomes, other.outcomes, strict=True)
-        )
+    points = [_point(one.row) for one in cells]
+    peaks = [one.row.peak_tokens for one in cells]
+    by_all = beaters([(*point, peak) for point, peak in zip(points, peaks, strict=True)])
+    but_for_peak = beaters(points)
+    keeping: dict[tuple[int, ...], Places] = {}
+    front: set[int] = set()
+    for place, one in enumerate(cells):
+        if by_all[place] or (one.row.over and but_for_peak[place]):
+            continue
+        budgets = tuple(own.budget_tokens for own in one.outcomes)
+        if but_for_peak[place] and budgets not in keeping:
+            keeping[budgets] = _keeping(cells, budgets)
+        if not but_for_peak[place] & keeping.get(budgets, 0):
+            front.add(place)
+    return front
+
+
+def _keeping(cells: Sequence[_Cell], budgets: tuple[int, ...]) -> Places:
+    """Return the cells that keep a budget of each subject, whatever their own are."""
+    return sum(
+        1 << place
+        for place, cell in enumerate(cells)
+        if all(one.peak_tokens <= most for one, most in zip(cell.outcomes, budgets, strict=True))
     )
 
 
@@ -178,13 +192,40 @@ def recommended(rows: Sequence[Row], *, least_recall: float, least_quotes: float
     Of equals the one with the smaller peak, then the first. Where all that keep the floors have
     peaks above their budgets, one with the fewest of them. None if nothing keeps the floors.
     """
-    able = [
+    able = [row for row in _able(rows) if not _shortfall(row, least_recall, least_quotes)]
+    return min(able, key=lambda row: (row.over, row.total_frac, row.peak_tokens), default=None)
+
+
+def best_within_budget(
+    rows: Sequence[Row], *, least_recall: float, least_quotes: float
+) -> Row | None:
+    """Return the setting that falls short of the floors by least, of those that keep their budget.
+
+    What counts is the larger of what it lacks to the two floors; of equals the lowest total, then
+    the smaller peak, then the first. It is what `recommended` returns with the floors lowered to
+    its recalls. None if every setting has a peak above its budget.
+    """
+    return min(
+        (row for row in _able(rows) if not row.over),
+        key=lambda row: (
+            _shortfall(row, least_recall, least_quotes),
+            row.total_frac,
+            row.peak_tokens,
+        ),
+        default=None,
+    )
+
+
+def _able(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that could be taken at all: no bounds, and they ran everywhere."""
+    return [
         row
         for row in rows
-        if not row.setting.is_bound
-        and not row.failed
-        and row.total_frac is not None
-        and (row.recall is None or row.recall >= least_recall)
-        and (row.quote_recall is None or row.quote_recall >= least_quotes)
+        if not row.setting.is_bound and not row.failed and row.total_frac is not None
     ]
-    return min(able, key=lambda row: (row.over, row.total_frac, row.peak_tokens), default=None)
+
+
+def _shortfall(row: Row, least_recall: float, least_quotes: float) -> float:
+    """Return how much a row lacks to the floors; 0 if it keeps them, or recalls are not known."""
+    pairs = ((row.recall, least_recall), (row.quote_recall, least_quotes))
+    return max((0.0, *(least - found for found, least in pairs if found is not None)))

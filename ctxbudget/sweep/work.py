@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctxbudget.config.policy_file import LoadedPolicy, policy_from_data, refuse_impossible
@@ -46,16 +46,22 @@ def work(task: Task) -> Done:
             path=task.path, outcomes=tuple(_simulated(task.path, one) for one in task.settings)
         )
     try:
-        run = _read(task.path)
+        run, unread = _read(task.path)
     except CtxBudgetError as error:
         return Done(path=task.path, failure=str(error))
-    return Done(path=task.path, outcomes=tuple(_replayed(run, one) for one in task.settings))
+    outcomes = (_replayed(run, one) for one in task.settings)
+    return Done(path=task.path, outcomes=tuple(replace(one, unread=unread) for one in outcomes))
 
 
-def _read(path: str) -> RecordedRun:
+def _read(path: str) -> tuple[RecordedRun, str | None]:
+    """Return a session, and what of it could not be read, in words."""
     if is_journal(Path(path)):
-        return recorded_run(read_records(Path(path)), path)
-    return read_session(RecordedFile(file=path), PriceBook(price_of)).run
+        return recorded_run(read_records(Path(path)), path), None
+    file = RecordedFile(file=path)
+    run = read_session(file, PriceBook(price_of)).run
+    count = file.damaged_lines
+    damaged = f"{count:,} damaged {'place' if count == 1 else 'places'}" if count else None
+    return run, "; ".join(filter(None, (damaged, file.broken_off))) or None
 
 
 def _budget(limit: Limit | None, scale: Scale) -> int:

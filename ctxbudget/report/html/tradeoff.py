@@ -11,7 +11,7 @@ from ctxbudget.report.html import words
 from ctxbudget.report.html.colors import GREY
 from ctxbudget.report.html.figures import Trace, figure, line_styles
 from ctxbudget.report.html.page import Chart, Table
-from ctxbudget.sweep.front import is_less, unbeaten
+from ctxbudget.sweep.front import unbeaten
 
 HEIGHT_PX: Final = 460
 
@@ -42,7 +42,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     A point is (cost, recall); another one beats it if it costs no more and recalls no less, and is
     better in one of the two.
     """
-    places = unbeaten([(cost, -recall) for cost, recall in points], is_less)
+    places = unbeaten([(cost, -recall) for cost, recall in points])
     firsts = {points[place]: place for place in reversed(places)}
     return [firsts[point] for point in sorted(firsts)]
 
