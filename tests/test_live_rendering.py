@@ -21,7 +21,7 @@ from ctxbudget.core.store import Store
 from ctxbudget.core.types import MAIN, Do, Form, Item, Kind, Layer
 from ctxbudget.live.checking import problems
 from ctxbudget.live.pieces import Block, artifact_piece, with_text
-from ctxbudget.live.rendering import ASSISTANT_KINDS, CONTINUED, PENDING, Rendering
+from ctxbudget.live.rendering import ASSISTANT_KINDS, BEHIND_HEAD, CONTINUED, PENDING, Rendering
 from ctxbudget.live.texts import Texts
 
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}
@@ -237,6 +237,51 @@ def test_what_the_model_says_after_a_placeholder_stays_behind_it(bench: Bench) -
     ]
 
 
+@pytest.mark.parametrize("rules", [[], ["Mind the gap."]])
+def test_what_is_restored_to_the_end_stays_behind_what_was_sent_without_it(
+    bench: Bench, rules: list[str]
+) -> None:
+    """It does not become part of the answer it once belonged to: the prompt is only appended to."""
+    bench.says("go")
+    bench.calls("late")
+    for rule_text in rules:
+        bench.add(Kind.SYSTEM, text(rule_text), layer=Layer.PHASE)
+    again = bench.answers("I read.")
+    bench.drop(again)
+    before = bench.sent()
+    assert before[1:] == [assistant(call("late")), user(result("late", PENDING), *rules)]
+    bench.restore(again)
+    assert bench.store.edited is None
+    assert bench.messages() == [*before, assistant("I read.")]
+    bench.shorten(again, "I")
+    assert bench.messages() == [*before, assistant("I")]
+    bench.returns("late")
+    assert bench.messages()[:-1] == [*before, assistant("I")]
+
+
+def test_what_is_restored_to_where_it_was_sent_is_part_of_its_answer(bench: Bench) -> None:
+    bench.says("go")
+    bench.calls("late")
+    again = bench.answers("I read.")
+    before = bench.sent()
+    assert before[1] == assistant(call("late"), "I read.")
+    bench.drop(again)
+    bench.restore(again)
+    assert bench.messages() == before
+
+
+def test_what_is_restored_between_a_call_and_its_result_leaves_them_together(bench: Bench) -> None:
+    bench.says("go")
+    bench.calls("a")
+    again = bench.answers("I read.")
+    bench.returns("a")
+    bench.drop(again)
+    bench.sent()
+    bench.restore(again)
+    assert bench.store.edited == bench.store.entry(again).slot
+    assert bench.messages()[1:] == [assistant(call("a"), "I read."), user(result("a"))]
+
+
 def test_a_note_in_the_middle_of_a_turn(bench: Bench) -> None:
     bench.says("go")
     bench.answers("I read.")
@@ -379,6 +424,42 @@ def test_an_edit_renders_again_only_what_it_must(bench: Bench) -> None:
     assert bench.rendering.fresh_from == 5
 
 
+def test_what_came_back_elsewhere_and_was_shortened_at_once_stands_there_alone(
+    bench: Bench,
+) -> None:
+    bench.says("go")
+    bench.answers("one")
+    moved = bench.says("two")
+    bench.answers("three")
+    bench.messages()
+    note = bench.stub(moved)
+    bench.messages()
+    bench.restore(moved)
+    bench.shorten(moved, "short")
+    assert bench.messages() == [
+        user("go"),
+        assistant("one"),
+        user(f"[stub {moved}]"),
+        assistant("three"),
+        user("short"),
+    ]
+    bench.shorten(note, "noted")
+    bench.shorten(moved, "shorter")
+    assert bench.messages()[2:] == [user("noted"), assistant("three"), user("shorter")]
+
+
+def test_a_shorter_form_and_an_append_are_taken_in_together(bench: Bench) -> None:
+    long = bench.says("go on and on")
+    bench.answers("one")
+    bench.says("two")
+    before = list(bench.messages())
+    bench.shorten(long, "go")
+    bench.answers("three")
+    assert bench.messages() == [user("go"), assistant("one"), user("two"), assistant("three")]
+    assert bench.rendering.fresh_from == 0
+    assert before[0] == user("go on and on")
+
+
 def test_a_text_that_a_call_brings_in_does_not_part_parallel_calls() -> None:
     """Rules registered for a tool are put in at once, between it and the next call."""
     with Run.open(model="claude-opus-5-5", counter="chars", clock=lambda: 0.0) as run:
@@ -413,6 +494,8 @@ class Whatever(RuleBasedStateMachine):
         self.sent: list[dict[str, Any]] = []
         self.first_after_sent: Kind | None = None
         self.is_append = False
+        self.is_one_change = True
+        self.unlooked = 0
         self._ids = count(1)
 
     def added(self, name: str) -> None:
@@ -449,12 +532,23 @@ class Whatever(RuleBasedStateMachine):
     @rule(kind=st.sampled_from([Kind.TOOLS, Kind.SYSTEM, Kind.USER]))
     def keeps(self, kind: Kind) -> None:
         block = {"name": "f"} if kind is Kind.TOOLS else text(f"kept {next(self._ids)}")
-        self.bench.add(kind, block, layer=Layer.PERMANENT)
+        name = self.bench.add(kind, block, layer=Layer.PERMANENT)
+        if self.first_after_sent is None:  # it is at the end where all is permanent
+            self.first_after_sent = self.bench.store[name].kind
 
-    @precondition(lambda self: self.last)
+    @rule(changes=st.integers(2, 5))
+    def looks_away(self, changes: int) -> None:
+        """Let the rendering take in several changes at once."""
+        self.unlooked = changes
+
+    @precondition(lambda self: self.has_messages())
     @rule()
     def sends(self) -> None:
         self.sent, self.first_after_sent = self.bench.sent(), None
+        self.last = list(self.bench.rendering.messages)
+
+    def has_messages(self) -> bool:
+        return any(True for _ in self.bench.store.entries(BEHIND_HEAD))
 
     def pick(self, number: int) -> str | None:
         """Return an item that may be touched."""
@@ -494,8 +588,26 @@ class Whatever(RuleBasedStateMachine):
             if self.first_after_sent is None:  # it comes to the end where its place is taken
                 self.first_after_sent = store[name].kind
 
+    @precondition(lambda self: self.has_messages())
+    @rule()
+    def misses_its_end_for_one_call(self) -> None:
+        """Send a prompt without its last item, which then comes back to where it stood."""
+        store = self.bench.store
+        last = list(store)[-1]
+        names = [entry.item.id for entry in store.leaving_with(last.id)]
+        stay = [entry for entry in store.entries(BEHIND_HEAD) if entry.item.id not in names]
+        if names and stay and last.form is Form.WHOLE:
+            self.bench.drop(*names)
+            self.sends()
+            self.bench.restore(last.id)
+            self.first_after_sent = store[names[0]].kind
+
     @invariant()
     def it_is_right(self) -> None:
+        if self.unlooked:
+            self.unlooked -= 1
+            self.is_one_change = False
+            return
         bench = self.bench
         bench.rendering.update(bench.store)
         messages, system = bench.rendering.messages, bench.rendering.system
@@ -514,7 +626,7 @@ class Whatever(RuleBasedStateMachine):
             for message in messages
             if not any(message is known for known, _ in self.handed_out)
         ]
-        self.last, self.is_append = list(messages), False
+        self.last, self.is_append, self.is_one_change = list(messages), False, True
 
     def nothing_handed_out_has_changed(self) -> None:
         assert all(message == as_it_was for message, as_it_was in self.handed_out)
@@ -525,7 +637,7 @@ class Whatever(RuleBasedStateMachine):
         same = [old is new for old, new in zip(last, messages, strict=False)]
         assert all(same[:fresh_from])
         assert same[fresh_from : fresh_from + 1] != [True]
-        if self.is_append:
+        if self.is_append and self.is_one_change:
             answers = [n for n, message in enumerate(last) if message["role"] == "assistant"]
             assert fresh_from >= max(answers, default=0)
 

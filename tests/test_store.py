@@ -247,6 +247,91 @@ def test_what_is_put_back_at_the_end_arrives_now() -> None:
     assert entry.arrived_call == 0
 
 
+@pytest.mark.parametrize(
+    ("leaving", "sent_without", "coming", "expected"),
+    [
+        ("c", True, "c", [("a", 0), ("b", 0), ("c", 2)]),
+        ("c", False, "c", [("a", 0), ("b", 0), ("c", 0)]),  # the last call has carried it there
+        ("b c", True, "b c", [("a", 0), ("b", 2), ("c", 2)]),
+        ("b c", True, "c b", [("a", 0), ("b", 0), ("c", 2)]),  # b comes between others
+        ("b", True, "b", [("a", 0), ("b", 0), ("c", 0)]),
+    ],
+)
+def test_what_is_appended_to_what_was_sent_without_it_arrives_now_also_in_its_old_place(
+    leaving: str, sent_without: bool, coming: str, expected: list[tuple[str, int]]
+) -> None:
+    store = store_of(item("a"), item("b"), item("c"))
+    store.sent()
+    entries = {name: store.entry(name) for name in leaving.split()}
+    if sent_without:
+        store.replace(entries, None)
+        store.sent()
+    else:
+        store.sent()
+        store.replace(entries, None)
+    for name in coming.split():
+        assert store.put_back(entries[name])
+    assert [(one.item.id, one.arrived_call) for one in store.entries()] == expected
+
+
+def test_a_cleared_item_that_is_put_back_as_a_whole_is_as_old_as_it_was() -> None:
+    """The last call carried it, in its shorter form, in the same place."""
+    store = store_of(item("a"), item("b"))
+    store.replace(["b"], item("b", version=1, form=Form.CLEAR))
+    store.sent()
+    store.replace(["b"], None)
+    store.put_back(store.shelf["b"][0])
+    assert store.entry("b").arrived_call == 0
+
+
+def test_age_does_not_fall_where_something_came_to_its_old_place_at_the_end() -> None:
+    store = store_of(item("a"), item("b"), item("c"))
+    b, c = store.entry("b"), store.entry("c")
+    store.replace(["b", "c"], None)
+    store.sent()
+    store.put_back(b)
+    store.add(item("d"))
+    store.put_back(c)  # between them
+    assert [one.arrived_call for one in store.entries()] == [0, 1, 1, 1]
+
+
+def test_what_came_to_the_end_anew_stays_as_young_as_then_unless_older_is_behind_it() -> None:
+    store = store_of(item("a"), item("b"), item("c"))
+    b, c = store.entry("b"), store.entry("c")
+    store.replace(["b"], None)
+    store.sent()  # without b
+    store.replace(["c"], None)
+    store.put_back(b)
+    assert store.entry("b").arrived_call == 1
+    store.replace(["b"], None)
+    store.put_back(c)  # which the last call has carried
+    store.put_back(b)
+    assert [(one.item.id, one.arrived_call) for one in store.entries()] == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+    ]
+    store.replace(["b", "c"], None)
+    store.sent()
+    store.put_back(c)
+    store.sent()
+    store.replace(["c"], None)
+    store.put_back(c)  # as it was at first
+    assert store.entry("c").arrived_call == 2
+
+
+def test_what_has_been_at_the_end_meanwhile_is_in_its_old_place_as_old_as_it_was_there() -> None:
+    store = store_of(item("a"), item("b"))
+    store.sent()
+    b = store.entry("b")
+    store.replace(["b"], item("s"))
+    assert not store.put_back(b)
+    assert store.entry("b").arrived_call == 1
+    store.replace(["b", "s"], None)
+    assert store.put_back(b)
+    assert store.entry("b").arrived_call == 0
+
+
 def test_what_is_put_back_behind_a_newer_copy_is_superseded_and_else_it_is_not() -> None:
     store = store_of(item("a", source="f"), item("b", source="f"), item("c"))
     old, new = store.entry("a"), store.entry("b")
@@ -617,16 +702,29 @@ class AgainstPlainLists(RuleBasedStateMachine):
         is_newest = name == latest
         has_newer = latest is not None and not is_newest and latest in self.store
         item = replace(old.item, pinned=old.item.pinned or pin, superseded=has_newer)
+        arrived = self.arrived_at(old)
         in_place = self.store.put_back(self.store.shelf[name][index], pin=pin)
         assert in_place is all(held.place != old.place for held in self.prompt())
         if in_place:
-            self.put(Held(item, old.arrived, self.calls, self.calls, old.place))
+            self.put(Held(item, arrived, self.calls, self.calls, old.place))
         else:
             self.end_of(Held(item, self.calls, self.calls, self.calls))
         if item.source is not None and is_newest:
             for held in self.prompt():
                 if held.item.source == item.source and held.item.id != name:
                     held.item = replace(held.item, superseded=True)
+
+    def arrived_at(self, old: Held) -> int:
+        """Return when an item arrived that goes back to its old place, now if it is appended."""
+        name, row = old.item.id, self.row(old.item)
+        is_last = all(self.slots[held.place] < self.slots[old.place] for held in self.prompt())
+        was_sent = any(one[:2] == (old.place, name) for one in self.carried)
+        if is_last and not was_sent:
+            return self.calls
+        ahead = [held.arrived for held in row if held.place < old.place]
+        here = [held.arrived for held in self.shelf[name] if held.place == old.place]
+        behind = [held.arrived for held in row if held.place > old.place]
+        return min([max(ahead + here), *behind])
 
     @rule()
     def read(self) -> None:

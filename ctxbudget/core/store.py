@@ -211,7 +211,8 @@ class Store:
         """Put back what had left, in its old place if that is free, else at the end of its part.
 
         Return True if the old place was free. It counts as used now, and as not yet carried by a
-        call.
+        call. In its old place it is as old as it was, unless that is behind all that was sent
+        without it: there it arrives now, since it is no part of the answer it once belonged to.
         """
         latest = self._latest_of_source.get(entry.item.source or "")
         item = replace(
@@ -221,7 +222,7 @@ class Store:
         )
         is_free = entry.slot not in self._at_slot and entry.slot[0] == _part(item)
         slot = entry.slot if is_free else self._new_slot(item)
-        arrived_call = entry.arrived_call if is_free else self.calls
+        arrived_call = self._arrived_in_place(entry) if is_free else self.calls
         self._insert(Entry(item, slot, arrived_call, self.calls, self.calls))
         if item.source is not None and latest == item.id:
             older = [one for one in self if one.source == item.source and one.id != item.id]
@@ -268,6 +269,26 @@ class Store:
 
     def _arriving(self, item: Item) -> Entry:
         return Entry(item, self._new_slot(item), self.calls, self.calls)
+
+    def _arrived_in_place(self, entry: Entry) -> int:
+        """Return the call count at which an item arrived that goes back to its free old place.
+
+        Age never falls along the prompt; what once came to the end anew stays as young as then.
+        """
+        name, slot = entry.item.id, entry.slot
+        place = bisect_left(self._order, slot)
+        carried = self._changed.get(slot)
+        if place == len(self._order) and (carried is None or carried[0] != name):
+            return self.calls
+        here = [one.arrived_call for one in self.shelf.get(name, ()) if one.slot == slot]
+        ahead = self._arrivals(slot[0], self._order[max(0, place - 1) : place])
+        behind = self._arrivals(slot[0], self._order[place : place + 1])
+        return min(max([entry.arrived_call, *here, *ahead]), self.calls, *behind)
+
+    def _arrivals(self, part: int, slots: Iterable[Slot]) -> list[int]:
+        """Return when what stands at these places arrived, as far as it is of a part."""
+        names = (self._at_slot[slot][0] for slot in slots if slot[0] == part)
+        return [self._entries[name].arrived_call for name in names]
 
     def _insert(self, entry: Entry) -> None:
         self._list(entry)

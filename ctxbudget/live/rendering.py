@@ -70,9 +70,7 @@ class Rendering:
             changed, patched, self._is_new = (0, 0), (), False
         self.fresh_from = len(self.messages)
         for name in patched:
-            slot = self._patch(store, name)
-            if slot is not None and (changed is None or slot < changed):
-                changed = slot
+            changed = self._patch(store, name, changed)
         if changed is None:
             return
         if changed[0] <= SYSTEM_PART:
@@ -87,20 +85,26 @@ class Rendering:
         self.fresh_from = min(self.fresh_from, len(self.messages))
         self._render(store.entries(start))
 
-    def _patch(self, store: Store, name: str) -> Slot | None:
-        """Put an item's new form in the place of the old one; return its slot if that cannot be."""
+    def _patch(self, store: Store, name: str, changed: Slot | None) -> Slot | None:
+        """Put an item's new form in the place of the old one; return what is the first change then.
+
+        What stands behind the first change is rendered again, and may have stood elsewhere before.
+        """
         if name not in store:
-            return None
+            return changed
         entry = store.entry(name)
-        number, index = self._where.get(name, (-1, -1))
-        if not 0 <= number < len(self.messages):
+        if changed is not None and entry.slot >= changed:
+            return changed
+        place = self._where.get(name)
+        if place is None:
             return entry.slot
+        number, index = place
         old = self.messages[number]
         content = list(old["content"])
         content[index] = as_sent(self._block(entry))
         self.messages[number] = {**old, "content": content}
         self.fresh_from = min(self.fresh_from, number)
-        return None
+        return changed
 
     def _render_head(self, store: Store) -> None:
         self.tools, self.system = [], []
