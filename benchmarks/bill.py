@@ -28,7 +28,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.bill import Bill, cost_of
 from ctxbudget.recorded.files import found_files
 from ctxbudget.recorded.formats import RefusedError, usage_rows

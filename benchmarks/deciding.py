@@ -38,7 +38,7 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.policy import Moment, Policy
 from ctxbudget.core.types import Do, Item, Kind, Plan, Scale
-from ctxbudget.counting import TiktokenCounter
+from ctxbudget.counting.counters import TiktokenCounter
 from ctxbudget.live.pieces import text_of
 from ctxbudget.replay import what_if
 from ctxbudget.session import Session

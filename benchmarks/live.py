@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ctxbudget import Run
-from ctxbudget.counting import TiktokenCounter
+from ctxbudget.counting.counters import TiktokenCounter
 
 WINDOW_TOKENS = 150_000
 CALLS = 5_000

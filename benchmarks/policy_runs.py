@@ -20,7 +20,7 @@ from ctxbudget.config.policy_format import Bound
 from ctxbudget.core.errors import BudgetExceededError, ConfigError, SourceError
 from ctxbudget.core.events import CallStarted, ItemAdded
 from ctxbudget.core.types import Cache, Layer
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.files import opened
 from ctxbudget.recorded.lines import parsed_lines, raw_lines, unpacked
 from ctxbudget.recorded.price_book import PriceBook

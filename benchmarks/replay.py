@@ -24,7 +24,7 @@ from rich.table import Table
 
 from ctxbudget.config.policy_file import load_policy
 from ctxbudget.core.errors import CtxBudgetError, SourceError
-from ctxbudget.prices import price_date, price_of
+from ctxbudget.providers.prices import price_date, price_of
 from ctxbudget.recorded.files import found_files
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctxbudget._version import __version__ as __version__
-    from ctxbudget.api_counter import ApiCounter as ApiCounter
-    from ctxbudget.api_counter import AsyncApiCounter as AsyncApiCounter
     from ctxbudget.core.errors import AdapterError as AdapterError
     from ctxbudget.core.errors import BudgetExceededError as BudgetExceededError
     from ctxbudget.core.errors import ConfigError as ConfigError
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     from ctxbudget.core.types import Kind as Kind
     from ctxbudget.core.types import Layer as Layer
     from ctxbudget.core.types import Level as Level
+    from ctxbudget.counting.api import ApiCounter as ApiCounter
+    from ctxbudget.counting.api import AsyncApiCounter as AsyncApiCounter
     from ctxbudget.history import Happening as Happening
     from ctxbudget.history import Rent as Rent
     from ctxbudget.live.aio import AsyncAgent as AsyncAgent
@@ -44,15 +44,15 @@ if TYPE_CHECKING:
     from ctxbudget.live.views import ReturnCost as ReturnCost
     from ctxbudget.report.brief import PhaseReport as PhaseReport
     from ctxbudget.report.brief import RunReport as RunReport
+    from ctxbudget.shortening.summarize import AnthropicSummarizer as AnthropicSummarizer
+    from ctxbudget.shortening.summarize import AsyncAnthropicSummarizer as AsyncAnthropicSummarizer
+    from ctxbudget.shortening.summarize import Summary as Summary
+    from ctxbudget.shortening.summarize import SummaryRequest as SummaryRequest
     from ctxbudget.sources.live import Usage as Usage
-    from ctxbudget.summarize import AnthropicSummarizer as AnthropicSummarizer
-    from ctxbudget.summarize import AsyncAnthropicSummarizer as AsyncAnthropicSummarizer
-    from ctxbudget.summarize import Summary as Summary
-    from ctxbudget.summarize import SummaryRequest as SummaryRequest
 
 _HOMES = {
     "_version": ("__version__",),
-    "api_counter": ("ApiCounter", "AsyncApiCounter"),
+    "counting.api": ("ApiCounter", "AsyncApiCounter"),
     "core.errors": (
         "AdapterError",
         "BudgetExceededError",
@@ -73,7 +73,12 @@ _HOMES = {
     "live.views": ("Forecast", "ReturnCost"),
     "report.brief": ("PhaseReport", "RunReport"),
     "sources.live": ("Usage",),
-    "summarize": ("AnthropicSummarizer", "AsyncAnthropicSummarizer", "Summary", "SummaryRequest"),
+    "shortening.summarize": (
+        "AnthropicSummarizer",
+        "AsyncAnthropicSummarizer",
+        "Summary",
+        "SummaryRequest",
+    ),
 }
 """The public names, by the module that they live in."""
 

@@ -11,7 +11,7 @@ from ctxbudget.config.sizes import Measure
 from ctxbudget.config.workflow_file import LoadedWorkflow
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.counting import Counter, MemoCounter, count_file, counter
+from ctxbudget.counting.counters import Counter, MemoCounter, count_file, counter
 from ctxbudget.metrics import Metrics
 from ctxbudget.session import Listener, Session
 from ctxbudget.sources.workflow import WorkflowSource

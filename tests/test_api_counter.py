@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from messages_server import RATE_LIMITED, MessagesServer, Reply
 
-from ctxbudget.api_counter import ApiCounter, AsyncApiCounter, PromptCount
 from ctxbudget.core.errors import AdapterError
-from ctxbudget.overflow import overflow_of
+from ctxbudget.counting.api import ApiCounter, AsyncApiCounter, PromptCount
+from ctxbudget.providers.overflow import overflow_of
 
 MODEL = "claude-opus-5-5"
 HELLO = [{"role": "user", "content": "Hello"}]

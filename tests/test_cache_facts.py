@@ -12,7 +12,7 @@ from ctxbudget.config.policy_file import LoadedPolicy, load_policy
 from ctxbudget.core.events import CacheFound, CacheLost, CallStarted, Fact
 from ctxbudget.core.policy import Moment
 from ctxbudget.core.types import Plan, Trigger
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import RecordedRun, Settings, what_if

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxbudget.calibration import Calibration
-from ctxbudget.content_class import ContentClass
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.models import ModelFamily, bare_name, family_of, window_tokens
+from ctxbudget.counting.calibration import Calibration
+from ctxbudget.counting.content_class import ContentClass
+from ctxbudget.providers.models import ModelFamily, bare_name, family_of, window_tokens
 
 PROSE, CODE = ContentClass.PROSE, ContentClass.CODE
 STRUCTURED, OTHER_SCRIPT = ContentClass.STRUCTURED, ContentClass.OTHER_SCRIPT

@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_written(ctxbudget: Command, recorded: Path) -> No
     error = ctxbudget("workflow-from", recorded, "-o", target).error
     assert error == f"{target}: no such file or directory; choose another place"
     error = ctxbudget("workflow-from", recorded, "-o", recorded.parent, "--force").error
-    assert error.endswith(": is a directory; choose another place")
+    assert error.endswith(": is a folder; name a file")
     assert ctxbudget("workflow-from", recorded, "--force").error == (
         "--force: needs a file to replace; add -o FILE"
     )

@@ -13,7 +13,7 @@ from ctxbudget.config.run_setup import Overrides, set_up_run
 from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.events import CallAnswered, CallSent, Charge, RunStarted, Shortened
 from ctxbudget.core.types import Do, Price, Scale
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.bill import Bill
 from ctxbudget.recorded.files import opened
 from ctxbudget.recorded.formats import usage_rows

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxbudget import counting
 from ctxbudget.core.errors import ConfigError, CtxBudgetError
-from ctxbudget.counting import (
+from ctxbudget.counting import counters
+from ctxbudget.counting.counters import (
     CharsCounter,
     Counter,
     MemoCounter,
@@ -31,7 +31,7 @@ from ctxbudget.counting import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(counting.__file__).parents[1]
+ROOT = Path(counters.__file__).parents[2]
 O200K_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
 # What the cut rules look at: blank lines, slashes, whitespace that is not a space or tab,
@@ -94,7 +94,7 @@ def run_python(code: str, **env: str) -> str:
 
 def test_ranks_rebuild_the_official_file() -> None:
     lines = (
-        base64.b64encode(token) + b" %d\n" % rank for token, rank in counting._o200k_ranks().items()
+        base64.b64encode(token) + b" %d\n" % rank for token, rank in counters._o200k_ranks().items()
     )
     assert hashlib.sha256(b"".join(lines)).hexdigest() == O200K_SHA256
 
@@ -119,11 +119,11 @@ def test_ranks_of_the_wrong_shape_are_refused(
     decompress = lzma.decompress
     monkeypatch.setattr(lzma, "decompress", lambda data: damage(decompress(data)))
     with pytest.raises(CtxBudgetError, match="199,998 tokens"):
-        counting._o200k_ranks()
+        counters._o200k_ranks()
 
 
 def test_import_does_not_load_tiktoken() -> None:
-    code = "import sys, ctxbudget.counting; print('tiktoken' in sys.modules)"
+    code = "import sys, ctxbudget.counting.counters; print('tiktoken' in sys.modules)"
     assert run_python(code) == "False"
 
 
@@ -136,7 +136,7 @@ def refuse(event, args):
         raise RuntimeError(event)
 
 sys.addaudithook(refuse)
-from ctxbudget.counting import counter
+from ctxbudget.counting.counters import counter
 print(counter("o200k_base")("hello world"))
 """
     cache = tmp_path / "cache"
@@ -192,7 +192,7 @@ def test_300_kilobytes_of_one_letter() -> None:
 
 def test_long_text_is_encoded_in_pieces_that_add_up() -> None:
     text = "".join(f"{n} plain words,\n\n  and it's /not\n/the end\n" for n in range(20_000))
-    assert len(list(counting._pieces(text, TiktokenCounter().chunk_chars))) > 1
+    assert len(list(counters._pieces(text, TiktokenCounter().chunk_chars))) > 1
     assert TiktokenCounter()(text) == whole(text)
 
 
@@ -216,7 +216,7 @@ def test_chunked_count_is_the_whole_count(parts: list[str], chunk_chars: int) ->
 
 @given(st.lists(st.sampled_from(AWKWARD)).map("".join), st.integers(1, 20))
 def test_pieces_are_the_text_and_none_is_too_long(text: str, limit: int) -> None:
-    pieces = list(counting._pieces(text, limit))
+    pieces = list(counters._pieces(text, limit))
     assert "".join(pieces) == text
     assert all(0 < len(piece) <= limit for piece in pieces) or text == ""
 
@@ -235,7 +235,7 @@ def test_pieces_are_the_text_and_none_is_too_long(text: str, limit: int) -> None
     ],
 )
 def test_places_to_cut(text: str, pieces: list[str]) -> None:
-    assert list(counting._pieces(text, 6)) == pieces
+    assert list(counters._pieces(text, 6)) == pieces
 
 
 @pytest.mark.parametrize("chunk_chars", [0, -1, 1_000_000])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxbudget.dedupe import deduped, names_left
 from ctxbudget.references import identifiers, quotes
+from ctxbudget.shortening.dedupe import deduped, names_left
 
 ONE = "first_value = read_input(path)"
 TWO = "second_value = first_value * 2"

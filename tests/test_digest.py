@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxbudget.counting import Counter, TiktokenCounter
-from ctxbudget.digest import DIGEST_TOKENS, digest
-from ctxbudget.digest.names import ranked_names
-from ctxbudget.digest.shape import reader_for
+from ctxbudget.counting.counters import Counter, TiktokenCounter
 from ctxbudget.references import identifiers
+from ctxbudget.shortening.digest import DIGEST_TOKENS, digest
+from ctxbudget.shortening.digest.names import ranked_names
+from ctxbudget.shortening.digest.shape import reader_for
 
 TEXTS = Path(__file__).parent / "texts"
 TIKTOKEN = TiktokenCounter()

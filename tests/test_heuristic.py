@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxbudget.content_class import ContentClass, classify
-from ctxbudget.counting import HeuristicCounter, TiktokenCounter, counter
+from ctxbudget.counting.content_class import ContentClass, classify
+from ctxbudget.counting.counters import HeuristicCounter, TiktokenCounter, counter
 
 ROOT = Path(__file__).parent.parent
 DIGESTS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(40)]
@@ -139,7 +139,7 @@ def test_by_name() -> None:
 
 def test_no_encoding_is_loaded() -> None:
     code = (
-        "import sys; from ctxbudget.counting import counter, o200k_encoding;"
+        "import sys; from ctxbudget.counting.counters import counter, o200k_encoding;"
         "counter('heuristic')('some words');"
         "print('tiktoken' in sys.modules, o200k_encoding.cache_info().currsize)"
     )

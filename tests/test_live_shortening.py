@@ -22,7 +22,6 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Form, Item, Kind, Scale
-from ctxbudget.digest import DIGEST_TOKENS
 from ctxbudget.journal import read_journal
 from ctxbudget.live.held import Held
 from ctxbudget.live.pieces import text_to_shorten
@@ -31,6 +30,7 @@ from ctxbudget.live.sizing import sizer_for
 from ctxbudget.live.texts import Texts
 from ctxbudget.recall import Library
 from ctxbudget.session import Session
+from ctxbudget.shortening.digest import DIGEST_TOKENS
 
 OPUS = "claude-opus-5-5"
 SECRET = "sk-ant-api03-" + "a1B2c3D4" * 5

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ctxbudget.calibration import Calibration
-from ctxbudget.content_class import ContentClass
 from ctxbudget.core.errors import AdapterError, ConfigError, SourceError
-from ctxbudget.counting import CharsCounter
+from ctxbudget.counting.calibration import Calibration
+from ctxbudget.counting.content_class import ContentClass
+from ctxbudget.counting.counters import CharsCounter
+from ctxbudget.counting.media import image_cap_tokens
 from ctxbudget.live.sizing import FRAME_TOKENS, CountedSizer, Size, sizer_for
-from ctxbudget.media import image_cap_tokens
 
 CALL = {"type": "tool_use", "id": "c", "name": "read", "input": {"a": 1}}
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}

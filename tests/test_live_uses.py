@@ -27,7 +27,7 @@ from ctxbudget.core.events import (
 from ctxbudget.core.types import Form, Item, Kind
 from ctxbudget.journal import JournalWriter, from_line, read_journal, read_records
 from ctxbudget.live.uses import words_of
-from ctxbudget.overflow import Overflow
+from ctxbudget.providers.overflow import Overflow
 from ctxbudget.references import identifiers, quotes
 from ctxbudget.replay import recorded_run
 

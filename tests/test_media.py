@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxbudget.media import (
+from ctxbudget.counting.media import (
     block_tokens,
     document_tokens,
     image_cap_tokens,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from messages_server import OVERLOADED, RATE_LIMITED, Failure, MessagesServer
 
 from ctxbudget.core.errors import AdapterError
-from ctxbudget.overflow import Overflow, overflow_in, overflow_of
+from ctxbudget.providers.overflow import Overflow, overflow_in, overflow_of
 
 TOO_LONG = "prompt is too long: 233153 tokens > 200000 maximum"
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxbudget.core.types import Cache, Price
-from ctxbudget.models import bare_name
-from ctxbudget.prices import cache_of, price_date, price_of
+from ctxbudget.providers.models import bare_name
+from ctxbudget.providers.prices import cache_of, price_date, price_of
 
 NOVEMBER = datetime(2026, 11, 15, 12, tzinfo=UTC)
 
@@ -266,6 +266,6 @@ def test_cache_of_an_unknown_model(model: str) -> None:
 
 
 def test_import_loads_no_price_data() -> None:
-    code = "import sys, ctxbudget.prices; print('genai_prices' in sys.modules)"
+    code = "import sys, ctxbudget.providers.prices; print('genai_prices' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

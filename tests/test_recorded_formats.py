@@ -39,7 +39,7 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.types import Do, Scale
 from ctxbudget.journal import JournalWriter
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.bill import Bill
 from ctxbudget.recorded.files import found_files
 from ctxbudget.recorded.formats import HEAD_LINES, RefusedError, usage_rows

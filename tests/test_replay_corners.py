@@ -23,7 +23,7 @@ from worlds import World, rules
 from ctxbudget import Run
 from ctxbudget.core.events import CallSent, RunStarted
 from ctxbudget.core.types import Item, Kind
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recall import Recall
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile

@@ -30,7 +30,7 @@ from ctxbudget.core.pricing import InputCosts
 from ctxbudget.core.types import Do, Item, Kind, Price, Scale
 from ctxbudget.history import History
 from ctxbudget.metrics import Metrics
-from ctxbudget.prices import cache_of, price_date, price_of
+from ctxbudget.providers.prices import cache_of, price_date, price_of
 from ctxbudget.simulate import measure_for, simulate
 
 SONNET, HAIKU = "claude-sonnet-4-5", "claude-haiku-4-5"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxbudget.counting import CharsCounter, Counter, TiktokenCounter, o200k_encoding
-from ctxbudget.snip import clipped, first_tokens, fits, last_tokens, snip
+from ctxbudget.counting.counters import CharsCounter, Counter, TiktokenCounter, o200k_encoding
+from ctxbudget.shortening.snip import clipped, first_tokens, fits, last_tokens, snip
 
 TIKTOKEN = TiktokenCounter()
 MARKER = re.compile(r"^\[… ([\d,]+) characters left out(?:; restore (.*))?\]$", re.MULTILINE)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from messages_server import OVERLOADED, Failure, MessagesServer, Reply
 
 from ctxbudget.core.errors import AdapterError
-from ctxbudget.counting import CharsCounter, TiktokenCounter
-from ctxbudget.overflow import overflow_of
-from ctxbudget.summarize import (
+from ctxbudget.counting.counters import CharsCounter, TiktokenCounter
+from ctxbudget.providers.overflow import overflow_of
+from ctxbudget.shortening.summarize import (
     AnthropicSummarizer,
     AsyncAnthropicSummarizer,
     AsyncSummarizer,

@@ -27,7 +27,7 @@ from test_transcripts_facts import attached as note
 
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.types import Kind
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.transcripts.facts import PREFIX

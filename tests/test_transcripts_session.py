@@ -30,7 +30,7 @@ from ctxbudget.config.policy_file import load_policy
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import CallStarted, ItemAdded, RunStarted, Withdrawn
 from ctxbudget.core.types import Price
-from ctxbudget.prices import cache_of, price_of
+from ctxbudget.providers.prices import cache_of, price_of
 from ctxbudget.recorded.bill import cost_of
 from ctxbudget.recorded.formats import usage_rows
 from ctxbudget.recorded.price_book import PriceBook

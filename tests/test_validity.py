@@ -36,7 +36,7 @@ from ctxbudget.config.policy_format import Bound
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import AgentFinished, AgentStarted, CallSent, Withdrawn
 from ctxbudget.core.types import MAIN, Form, Item, Kind, Layer, Scale
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import RecordedRun, Settings, WhatIf, recorded_run, what_if

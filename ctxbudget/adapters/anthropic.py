@@ -33,7 +33,7 @@ from ctxbudget.live.opening import OpenOptions
 from ctxbudget.live.pieces import THINKING, Block, Piece, pieces_of, text_of
 from ctxbudget.live.run import Agent, Run
 from ctxbudget.live.setup import DEFAULT_PHASE
-from ctxbudget.overflow import Overflow, overflow_in
+from ctxbudget.providers.overflow import Overflow, overflow_in
 
 Message: TypeAlias = Mapping[str, Any]
 Body: TypeAlias = dict[str, Any]

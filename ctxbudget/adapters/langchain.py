@@ -23,7 +23,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from ctxbudget.adapters._fitting import AnyScope, Fitting, settled, synchronous
 from ctxbudget.core.types import Kind
 from ctxbudget.live.pieces import Block, Piece, text_of, text_piece
-from ctxbudget.overflow import overflow_of
+from ctxbudget.providers.overflow import overflow_of
 from ctxbudget.sources.live import Usage
 
 Request: TypeAlias = ModelRequest[Any]

@@ -39,7 +39,7 @@ from pydantic_ai.models import ModelRequestContext
 from ctxbudget.adapters._fitting import AnyScope, Fitting, settled
 from ctxbudget.core.types import Kind
 from ctxbudget.live.pieces import Block, Piece, compact_json, text_of, text_piece
-from ctxbudget.overflow import overflow_of
+from ctxbudget.providers.overflow import overflow_of
 from ctxbudget.sources.live import Usage
 
 Request: TypeAlias = ModelRequestContext

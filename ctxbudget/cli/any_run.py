@@ -172,7 +172,7 @@ def _recorded_journal(name: str) -> RecordedRun:
 
 def _session(name: str, options: Options) -> Under:
     from ctxbudget.cli.journal_view import note
-    from ctxbudget.prices import price_of
+    from ctxbudget.providers.prices import price_of
     from ctxbudget.recorded.price_book import PriceBook
     from ctxbudget.recorded.usage import RecordedFile
     from ctxbudget.report.bill_notes import file_notes

@@ -15,7 +15,7 @@ from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.cli.progress import bar
 from ctxbudget.core.errors import ConfigError, SourceError
-from ctxbudget.prices import price_date, price_of
+from ctxbudget.providers.prices import price_date, price_of
 from ctxbudget.recorded.bill import Bill, By
 from ctxbudget.recorded.files import STDIN, found_files, opened
 from ctxbudget.recorded.formats import READ, RefusedError, usage_rows

@@ -14,7 +14,7 @@ from ctxbudget.cli.output import print_json
 from ctxbudget.core.errors import ConfigError, SourceError
 from ctxbudget.drafting import Cut, Draft, Recorded, as_data, as_yaml, drafted, steps_of
 from ctxbudget.journal.reading import is_journal
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.files import STDIN, opened
 from ctxbudget.recorded.formats import READ, RefusedError, recognized
 from ctxbudget.recorded.lines import unpacked

@@ -14,10 +14,10 @@ from ctxbudget.cli.new_workflow import STDOUT, checked, in_words, path_of, refus
 from ctxbudget.cli.output import print_json
 from ctxbudget.config.document import read_document
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.counting import MemoCounter, counter
+from ctxbudget.counting.counters import MemoCounter, counter
 from ctxbudget.importing import FORMATS, Part, Sizes, as_data, as_yaml, recognized
 from ctxbudget.importing.parts import plain
-from ctxbudget.models import window_tokens
+from ctxbudget.providers.models import window_tokens
 from ctxbudget.writing.assumed import Assumed
 
 

@@ -30,7 +30,7 @@ from ctxbudget.cli.new_workflow import (
 )
 from ctxbudget.config.policy_file import load_policy
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.models import window_tokens
+from ctxbudget.providers.models import window_tokens
 from ctxbudget.writing.assumed import WINDOW_TOKENS, Assumed
 from ctxbudget.writing.starter import Wish, starter
 

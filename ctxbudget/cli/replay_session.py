@@ -33,7 +33,7 @@ from ctxbudget.core.errors import BudgetExceededError, ConfigError, PolicyError,
 from ctxbudget.core.events import Event
 from ctxbudget.journal import TextLine
 from ctxbudget.journal.reading import is_journal
-from ctxbudget.prices import price_date, price_of
+from ctxbudget.providers.prices import price_date, price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import RecordedRun, Settings, WhatIf, recorded_run, what_if

@@ -8,7 +8,7 @@ from typing import Final
 from ctxbudget.cli.any_run_options import check_model
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Price
-from ctxbudget.prices import cache_of, price_of
+from ctxbudget.providers.prices import cache_of, price_of
 from ctxbudget.replay.what_if import OtherModel
 
 _TTLS_S: Final = {"5m": 300.0, "1h": 3600.0}

@@ -79,7 +79,7 @@ def _slack_frac(given: str | None) -> float:
 def _price_date(proposal: Proposal) -> str | None:
     if not proposal.as_filed.metrics.is_priced:
         return None
-    from ctxbudget.prices import price_date
+    from ctxbudget.providers.prices import price_date
 
     return price_date()
 

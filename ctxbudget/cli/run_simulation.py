@@ -92,7 +92,7 @@ def _price_date(metrics: Metrics) -> str | None:
     """Return how new the prices are, of a run that has any."""
     if not metrics.is_priced:
         return None
-    from ctxbudget.prices import price_date
+    from ctxbudget.providers.prices import price_date
 
     return price_date()
 

@@ -16,7 +16,7 @@ from ctxbudget.config.sizes import counted
 from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
 from ctxbudget.core.errors import ConfigError, SourceError, near_misses
 from ctxbudget.parallel import Backend, run_all
-from ctxbudget.prices import price_date
+from ctxbudget.providers.prices import price_date
 from ctxbudget.recorded.files import STDIN, found_files
 from ctxbudget.report.sweep_json import sweep
 from ctxbudget.report.sweep_words import all_budgets, reason_text, rule_text

@@ -63,6 +63,6 @@ def _workflow(name: str) -> Path:
 def _price_date(found: Windows) -> str | None:
     if not found.long.metrics.is_priced:
         return None
-    from ctxbudget.prices import price_date
+    from ctxbudget.providers.prices import price_date
 
     return price_date()

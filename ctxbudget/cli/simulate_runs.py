@@ -65,7 +65,7 @@ def _price_date(setups: Sequence[RunSetup]) -> str | None:
     """Return how new the prices are, where there are any."""
     if not any(setup.start.prices for setup in setups):
         return None
-    from ctxbudget.prices import price_date
+    from ctxbudget.providers.prices import price_date
 
     return price_date()
 

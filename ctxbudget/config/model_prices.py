@@ -19,7 +19,7 @@ def prices_of(models: tuple[str, ...], at_s: float | None) -> dict[str, Price]:
     """Return the prices at a time of those models whose price is known; None is the newest."""
     if not models:
         return {}
-    from ctxbudget.prices import price_of  # slow, and of no use to a run without a model
+    from ctxbudget.providers.prices import price_of  # slow, and of no use to a run without a model
 
     found = {model: price_of(model, at_s) for model in models}
     return {model: price for model, price in found.items() if price is not None}
@@ -29,6 +29,6 @@ def caches_of(models: tuple[str, ...]) -> dict[str, Cache]:
     """Return the prompt cache of each model."""
     if not models:
         return {}
-    from ctxbudget.prices import cache_of
+    from ctxbudget.providers.prices import cache_of
 
     return {model: cache_of(model) for model in models}

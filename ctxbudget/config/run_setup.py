@@ -26,7 +26,7 @@ from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import AllocatorSpec, Phase, Quota, RunStarted, Thresholds
 from ctxbudget.core.graph import PhaseGraph
 from ctxbudget.core.types import Base, Layer, Level, Limit, Scale
-from ctxbudget.models import window_tokens
+from ctxbudget.providers.models import window_tokens
 
 WindowOf: TypeAlias = Callable[[str], int | None]
 """Looks a model's window up, in tokens; None if it is not known."""

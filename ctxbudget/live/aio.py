@@ -30,7 +30,7 @@ from ctxbudget.live.said import (
     registered,
 )
 from ctxbudget.live.views import ReturnCost
-from ctxbudget.overflow import Overflow
+from ctxbudget.providers.overflow import Overflow
 from ctxbudget.report.brief import PhaseReport, RunReport
 from ctxbudget.session import AsyncSession
 from ctxbudget.sources.live import Facts, Usage

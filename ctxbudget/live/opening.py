@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any, TypedDict
 
 from ctxbudget.core.errors import ConfigError, near_misses
-from ctxbudget.counting import Counter
+from ctxbudget.counting.counters import Counter
 from ctxbudget.journal import Fsync
 from ctxbudget.live.parts import Options, Parts, take_up
 from ctxbudget.live.prompt import DEFAULT_MARKS, CacheMarks

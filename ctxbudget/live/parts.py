@@ -15,7 +15,7 @@ from ctxbudget.core.events import Event, RunClosed, RunStarted, Shortened, Thras
 from ctxbudget.core.store import Store
 from ctxbudget.core.thread import Thread
 from ctxbudget.core.types import Item
-from ctxbudget.counting import Counter
+from ctxbudget.counting.counters import Counter
 from ctxbudget.history import History
 from ctxbudget.journal import Fsync, JournalWriter, open_journal, resume_journal
 from ctxbudget.live.held import Held
@@ -28,7 +28,7 @@ from ctxbudget.live.sizing import Sizer, sizer_for
 from ctxbudget.live.texts import Redact, Texts
 from ctxbudget.live.uses import Uses, words_of
 from ctxbudget.metrics import Metrics
-from ctxbudget.models import claude_name
+from ctxbudget.providers.models import claude_name
 from ctxbudget.recall import Library
 from ctxbudget.redact import redact, redact_value
 from ctxbudget.session import Listener

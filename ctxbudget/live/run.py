@@ -26,7 +26,7 @@ from ctxbudget.live.said import (
     registered,
 )
 from ctxbudget.live.views import ReturnCost
-from ctxbudget.overflow import Overflow
+from ctxbudget.providers.overflow import Overflow
 from ctxbudget.report.brief import PhaseReport, RunReport
 from ctxbudget.session import Session
 from ctxbudget.sources.live import Facts, Usage

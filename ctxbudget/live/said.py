@@ -10,7 +10,7 @@ from ctxbudget.core.types import Kind, Layer
 from ctxbudget.live.answers import pieces_of_answer, usage_of
 from ctxbudget.live.parts import Parts
 from ctxbudget.live.pieces import Piece, artifact_piece, pieces_of, text_piece
-from ctxbudget.overflow import Overflow, overflow_of
+from ctxbudget.providers.overflow import Overflow, overflow_of
 from ctxbudget.sources.live import Facts, Usage
 
 Content: TypeAlias = str | Sequence[Mapping[str, Any] | str]

@@ -18,7 +18,7 @@ from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import AgentPlan, MoneyBudget
 from ctxbudget.core.policy import Policy
 from ctxbudget.core.types import Limit, Price
-from ctxbudget.models import claude_name
+from ctxbudget.providers.models import claude_name
 
 PolicyLike: TypeAlias = str | Mapping[str, Any] | Policy
 """A shipped name, a file, `package.module:attribute`, the content of a policy file, or a function

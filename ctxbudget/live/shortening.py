@@ -19,14 +19,14 @@ from ctxbudget.core.events import (
 )
 from ctxbudget.core.store import Store
 from ctxbudget.core.types import Do, Item, Kind
-from ctxbudget.dedupe import deduped, names_left
-from ctxbudget.digest import DIGEST_TOKENS, digest
 from ctxbudget.live.held import Held
 from ctxbudget.live.pieces import Block, media_of, text_of, text_to_shorten, with_text
 from ctxbudget.live.sizing import Sizer
 from ctxbudget.live.texts import Texts
-from ctxbudget.snip import snip
-from ctxbudget.summarize import Summary, SummaryPart, SummaryRequest
+from ctxbudget.shortening.dedupe import deduped, names_left
+from ctxbudget.shortening.digest import DIGEST_TOKENS, digest
+from ctxbudget.shortening.snip import snip
+from ctxbudget.shortening.summarize import Summary, SummaryPart, SummaryRequest
 
 SNIP_TOKENS = 2_000
 """What a snip leaves where the rule does not say; as much as a simulation assumes."""

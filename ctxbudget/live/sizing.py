@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ctxbudget.calibration import Calibration
-from ctxbudget.content_class import ContentClass, classify
 from ctxbudget.core.errors import AdapterError, ConfigError, CtxBudgetError
-from ctxbudget.counting import Counter, MemoCounter, counter
+from ctxbudget.counting.calibration import Calibration
+from ctxbudget.counting.content_class import ContentClass, classify
+from ctxbudget.counting.counters import Counter, MemoCounter, counter
+from ctxbudget.counting.media import block_tokens
 from ctxbudget.live.pieces import Block, media_of, text_of
-from ctxbudget.media import block_tokens
 
 FRAME_TOKENS = 4
 """Around each block: role, type, ids. Source: three to seven for a message, by measurements of

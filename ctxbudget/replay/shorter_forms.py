@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from ctxbudget.config.workflow_file import SizesPart
-from ctxbudget.content_class import ContentClass
 from ctxbudget.core.events import (
     Answered,
     Effect,
@@ -19,7 +18,8 @@ from ctxbudget.core.events import (
     Shortened,
 )
 from ctxbudget.core.types import Do
-from ctxbudget.counting import MemoCounter, TiktokenCounter
+from ctxbudget.counting.content_class import ContentClass
+from ctxbudget.counting.counters import MemoCounter, TiktokenCounter
 from ctxbudget.live.pieces import Block, text_of
 from ctxbudget.live.sizing import FRAME_TOKENS, Size
 

@@ -34,7 +34,7 @@ from ctxbudget.live.pieces import media_of, text_of, text_to_shorten
 from ctxbudget.live.shortening import Shortener
 from ctxbudget.live.texts import Texts
 from ctxbudget.metrics import Metrics
-from ctxbudget.prices import priced
+from ctxbudget.providers.prices import priced
 from ctxbudget.recall import Recall
 from ctxbudget.replay.clairvoyant import Clairvoyant, without_group
 from ctxbudget.replay.recorded_run import RecordedRun

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from ctxbudget.content_class import ContentClass
 from ctxbudget.core.errors import SourceError
 from ctxbudget.core.events import (
     Activated,
@@ -41,6 +40,7 @@ from ctxbudget.core.events import (
     Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Item, Kind, Layer, Scale
+from ctxbudget.counting.content_class import ContentClass
 from ctxbudget.live.pieces import Block, Piece
 from ctxbudget.live.sizing import Size, Sizer
 from ctxbudget.live.texts import Texts

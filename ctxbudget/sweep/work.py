@@ -11,7 +11,7 @@ from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.errors import CtxBudgetError
 from ctxbudget.core.types import Base, Limit, Scale
 from ctxbudget.journal.reading import is_journal, read_records
-from ctxbudget.prices import price_of
+from ctxbudget.providers.prices import price_of
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile
 from ctxbudget.replay import RecordedRun, Settings, recorded_run, what_if

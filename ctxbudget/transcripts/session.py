@@ -13,8 +13,8 @@ from itertools import chain
 from ctxbudget.core.errors import AdapterError, SourceError
 from ctxbudget.core.events import RunStarted
 from ctxbudget.core.types import Scale
-from ctxbudget.models import window_tokens
-from ctxbudget.prices import cache_of
+from ctxbudget.providers.models import window_tokens
+from ctxbudget.providers.prices import cache_of
 from ctxbudget.recorded.files import opened
 from ctxbudget.recorded.formats import READ, RefusedError, recognized
 from ctxbudget.recorded.lines import unpacked

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ctxbudget.calibration import Calibration
-from ctxbudget.content_class import ContentClass
 from ctxbudget.core.allocation import share_out
 from ctxbudget.core.types import Kind
-from ctxbudget.counting import MemoCounter, TiktokenCounter
+from ctxbudget.counting.calibration import Calibration
+from ctxbudget.counting.content_class import ContentClass
+from ctxbudget.counting.counters import MemoCounter, TiktokenCounter
 from ctxbudget.live.sizing import CountedSizer, Size
 from ctxbudget.transcripts.exchange import Part
 

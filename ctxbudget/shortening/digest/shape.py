@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ctxbudget.digest.code import is_code_line, read_code
-from ctxbudget.digest.diffs import read_diff
-from ctxbudget.digest.found import Found, Reader
-from ctxbudget.digest.json_text import looks_like_json, parsed, read_json, read_json_piece
-from ctxbudget.digest.logs import is_log_line, read_log
-from ctxbudget.digest.markdown import is_markdown_line, read_markdown
-from ctxbudget.digest.prose import read_prose
-from ctxbudget.digest.tests_run import is_test_line, read_test_run
-from ctxbudget.digest.traces import is_exception, is_frame, read_trace
+from ctxbudget.shortening.digest.code import is_code_line, read_code
+from ctxbudget.shortening.digest.diffs import read_diff
+from ctxbudget.shortening.digest.found import Found, Reader
+from ctxbudget.shortening.digest.json_text import (
+    looks_like_json,
+    parsed,
+    read_json,
+    read_json_piece,
+)
+from ctxbudget.shortening.digest.logs import is_log_line, read_log
+from ctxbudget.shortening.digest.markdown import is_markdown_line, read_markdown
+from ctxbudget.shortening.digest.prose import read_prose
+from ctxbudget.shortening.digest.tests_run import is_test_line, read_test_run
+from ctxbudget.shortening.digest.traces import is_exception, is_frame, read_trace
 
 _JSON_CHARS: Final = 4_000_000  # a longer text is not parsed as a whole
 _LOOKED_AT: Final = 150  # lines from either end

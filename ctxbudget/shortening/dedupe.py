@@ -10,13 +10,13 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from ctxbudget.digest.names import ranked_names
-from ctxbudget.digest.packing import are_numbered, with_names
 from ctxbudget.references import QUOTE_CHARS, identifiers, unnumbered
-from ctxbudget.snip import clipped
+from ctxbudget.shortening.digest.names import ranked_names
+from ctxbudget.shortening.digest.packing import are_numbered, with_names
+from ctxbudget.shortening.snip import clipped
 
 if TYPE_CHECKING:
-    from ctxbudget.counting import Counter
+    from ctxbudget.counting.counters import Counter
 
 IsHeld: TypeAlias = Callable[[str], bool]
 """Says whether a later item holds an identifier, or a line as `references.unnumbered` reads it."""

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ctxbudget.counting import TiktokenCounter, o200k_encoding
+from ctxbudget.counting.counters import TiktokenCounter, o200k_encoding
 
 if TYPE_CHECKING:
-    from ctxbudget.counting import Counter
+    from ctxbudget.counting.counters import Counter
 
 # A window of this many characters per token wanted is mostly enough at the first try; the slack
 # keeps the window's far end, where a token may be torn, away from the cut.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ctxbudget.digest.packing import DIGEST_TOKENS, digest
+from ctxbudget.shortening.digest.packing import DIGEST_TOKENS, digest
 
 __all__ = ["DIGEST_TOKENS", "digest"]

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from ctxbudget.content_class import ContentClass
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.models import ModelFamily, family_of
+from ctxbudget.counting.content_class import ContentClass
+from ctxbudget.providers.models import ModelFamily, family_of
 
 FAMILY_FACTOR: Final = {
     ModelFamily.CLAUDE_TO_4_6: 1.2,

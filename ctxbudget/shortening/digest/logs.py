@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line
-from ctxbudget.digest.names import ranked_names
+from ctxbudget.shortening.digest.found import Found, once, one_line
+from ctxbudget.shortening.digest.names import ranked_names
 
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d++)?)?(?:Z|[+-]\d\d:?\d\d)?|\b\d\d:\d\d:\d\d(?:[.,]\d++)?"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line, plural
+from ctxbudget.shortening.digest.found import Found, once, one_line, plural
 
 _BEFORE: Final = (
     r"(?:(?:export|default|declare|public|private|protected|internal|static|final|abstract|sealed|"

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from ctxbudget.digest.found import Found, one_line, plural
-from ctxbudget.digest.names import is_telling, ranked_names
-from ctxbudget.digest.shape import read
 from ctxbudget.references import identifiers
-from ctxbudget.snip import clipped, fits
+from ctxbudget.shortening.digest.found import Found, one_line, plural
+from ctxbudget.shortening.digest.names import is_telling, ranked_names
+from ctxbudget.shortening.digest.shape import read
+from ctxbudget.shortening.snip import clipped, fits
 
 if TYPE_CHECKING:
-    from ctxbudget.counting import Counter
+    from ctxbudget.counting.counters import Counter
 
 DIGEST_TOKENS: Final = 250
 """The usual size of a digest.

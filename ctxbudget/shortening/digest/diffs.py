@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line, plural
+from ctxbudget.shortening.digest.found import Found, once, one_line, plural
 
 _FILE: Final = re.compile(r"diff --git (?:a/)?(\S++) (?:b/)?(\S++)|\+\+\+ (?:b/)?(\S++)")
 _OLD_FILE: Final = re.compile(r"--- (?:a/)?(\S++)")

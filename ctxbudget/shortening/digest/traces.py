@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line, plural
 from ctxbudget.references import identifiers
+from ctxbudget.shortening.digest.found import Found, once, one_line, plural
 
 _PYTHON_FRAME: Final = re.compile(r'\s*+File "([^"]++)", line (\d++)(?:, in (.++))?')
 _OTHER_FRAME: Final = re.compile(r"\s++at \S.*+|\s++\S+?\.(?:go|rs):\d++.*+")

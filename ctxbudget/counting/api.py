@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from ctxbudget.core.errors import AdapterError
-from ctxbudget.overflow import overflow_of
+from ctxbudget.providers.overflow import overflow_of
 
 _BETA_ONLY: Final = ("betas", "context_management", "mcp_servers")
 

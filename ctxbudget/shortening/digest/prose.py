@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line, plural
-from ctxbudget.digest.markdown import rank_of
 from ctxbudget.references import identifiers
+from ctxbudget.shortening.digest.found import Found, once, one_line, plural
+from ctxbudget.shortening.digest.markdown import rank_of
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s++(?=[A-Z\d\"'(])|(?<=[。！？])")
 _NO_MARK: Final = 3

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from ctxbudget.core.types import Cache, Price
-from ctxbudget.models import ModelFamily, bare_name, claude_name, family_of
+from ctxbudget.providers.models import ModelFamily, bare_name, claude_name, family_of
 
 if TYPE_CHECKING:
     from genai_prices import types as genai

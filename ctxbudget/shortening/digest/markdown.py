@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line, plural
+from ctxbudget.shortening.digest.found import Found, once, one_line, plural
 
 _HEADING: Final = re.compile(r"(#{1,6}) ++(.++)")
 _BULLET: Final = re.compile(r"\s*+(?:[-*+]|\d++[.)]) ++(?:\[[ xX]\] ++)?(.++)")

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ctxbudget.api_counter import provider_error
 from ctxbudget.core.errors import AdapterError
-from ctxbudget.counting import counter
-from ctxbudget.snip import snip
+from ctxbudget.counting.api import provider_error
+from ctxbudget.counting.counters import counter
+from ctxbudget.shortening.snip import snip
 
 if TYPE_CHECKING:
-    from ctxbudget.counting import Counter
+    from ctxbudget.counting.counters import Counter
 
 _WORDS_PER_TOKEN: Final = 0.5
 """Of the answer. English has about 0.75 words to a token; identifiers and newer tokenizers less."""

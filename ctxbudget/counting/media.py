@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ctxbudget.calibration import Calibration
-from ctxbudget.content_class import ContentClass, classify
-from ctxbudget.counting import HeuristicCounter
-from ctxbudget.models import ModelFamily, family_of
+from ctxbudget.counting.calibration import Calibration
+from ctxbudget.counting.content_class import ContentClass, classify
+from ctxbudget.counting.counters import HeuristicCounter
+from ctxbudget.providers.models import ModelFamily, family_of
 
 _PATCH_PX: Final = 28
 _TILE_PX: Final = 512

@@ -16,8 +16,8 @@ from importlib import resources
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
-from ctxbudget.content_class import ContentClass, classify
 from ctxbudget.core.errors import ConfigError, CtxBudgetError
+from ctxbudget.counting.content_class import ContentClass, classify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line, plural
+from ctxbudget.shortening.digest.found import Found, once, one_line, plural
 
 # One group of each alternative is the name of a failed test: pytest, go, cargo, unittest, TAP,
 # jest and vitest, mocha.

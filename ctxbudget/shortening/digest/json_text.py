@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ctxbudget.digest.found import Found, once, one_line
+from ctxbudget.shortening.digest.found import Found, once, one_line
 
 _DEPTH: Final = 4
 _NEAR_TOP: Final = 2

@@ -1,0 +1,1 @@
+"""Shorter forms of texts: snips, digests, summaries, and texts without what stands elsewhere."""
