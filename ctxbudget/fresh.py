@@ -123,7 +123,8 @@ def compare_windows(
     setup = set_up_run(loaded, overrides)
     if len(setup.graph.order) < 2:
         raise ConfigError(
-            "has a single phase, so there is only one window; split it into phases to compare",
+            "has a single phase, so there is only one window; split it into phases to compare, or a "
+            "recorded session by other --phases",
             path=loaded.document.path,
         )
     long = _played(setup, measure, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -212,13 +213,30 @@ def test_mistakes_are_told_in_one_line(
 
 def test_what_is_no_workflow_of_several_phases(ctxbudget: Command, tmp_path: Path) -> None:
     assert "has a single phase" in ctxbudget("windows", "masking_study").error
-    session = ROOT / "docs" / "examples" / "session.jsonl.gz"
-    assert "`ctxbudget workflow-from` drafts one" in ctxbudget("windows", session).error
+    one = ctxbudget("windows", SESSION, "--phases", "one")
+    assert one.code == 2
+    assert "has a single phase" in one.err
+    journal = tmp_path / "run.journal"
+    ctxbudget("simulate", "jwt_auth", "--journal", journal)
+    assert "is a journal of ctxbudget, whose phases" in ctxbudget("windows", journal).error
+    missing = tmp_path / "none.jsonl"
+    assert "no such file" in ctxbudget("windows", missing).error
+    assert "no such file" in ctxbudget("windows", missing.with_suffix(".yaml")).error
+    assert "--agent: jwt_auth is a workflow" in ctxbudget("windows", "jwt_auth", "--agent", 1).error
 
 
-def test_a_recorded_session_goes_by_its_draft(ctxbudget: Command, tmp_path: Path) -> None:
-    session, draft = ROOT / "docs" / "examples" / "session.jsonl.gz", tmp_path / "draft.yaml"
-    assert ctxbudget("workflow-from", session, "-o", draft).code == 0
+SESSION = ROOT / "docs" / "examples" / "session.jsonl.gz"
+
+
+@pytest.mark.parametrize("phases", ["auto", "prompts"])
+def test_a_recorded_session_goes_by_its_draft(
+    ctxbudget: Command, tmp_path: Path, phases: str
+) -> None:
+    draft = tmp_path / "draft.yaml"
+    assert ctxbudget("workflow-from", SESSION, "-o", draft, "--phases", phases).code == 0
     one = found(ctxbudget, draft, "--policy", "none")
     assert len(one["fresh"]["phases"]) > 1
     assert one["saved_usd"] is not None
+    straight = ctxbudget("windows", SESSION, "--phases", phases, "--json")
+    assert json.loads(straight.out) == one
+    assert f"{SESSION}: compared by its draft" in straight.err

@@ -83,7 +83,7 @@ def any_run(name: str, options: Options, many: Many | None = None) -> Under:
     if name != "-" and path.is_file() and is_journal(path):
         _refuse_many(name, "a journal", many)
         return _journal(name, options)
-    if _is_workflow(name):
+    if is_workflow(name):
         return _workflow(name, options, many)
     _refuse_many(name, "a recorded session", many)
     return _session(name, options)
@@ -96,7 +96,8 @@ def _refuse_many(name: str, what: str, many: Many | None) -> None:
         )
 
 
-def _is_workflow(name: str) -> bool:
+def is_workflow(name: str) -> bool:
+    """Return whether a name means a workflow, shipped or in a file that may not be there."""
     if name == "-":
         return False
     path = Path(name)

@@ -117,6 +117,15 @@ price_option: Final = click.option(
 )
 
 
+phases_option: Final = click.option(
+    "--phases",
+    type=click.Choice(["auto", "subagents", "prompts", "one"]),
+    default="auto",
+    help="Where a phase of a recorded session begins: at another kind of work (auto), where "
+    "sub-agents hand something back, at each prompt of the user's, or nowhere.",
+)
+
+
 def recorded_options(command: F) -> F:
     """Give a command --agent, --ttl and --price, which go with a recorded session or a replay."""
     return _all_of(command, agent_option, ttl_option, price_option)

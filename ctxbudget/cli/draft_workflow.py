@@ -46,7 +46,7 @@ def run(
         refuse_to_replace(path, force=force, read=read, what="session")
     elif force:
         raise ConfigError("needs a file to replace; add -o FILE", location=("--force",))
-    draft = _draft(session, agent, Cut(phases))
+    draft = draft_of(session, agent, phases)
     if path is not None:
         data = json.dumps(as_data(draft), indent=2, ensure_ascii=False) + "\n"
         write(path, data if as_machine else as_yaml(draft), force=force)
@@ -56,7 +56,12 @@ def run(
         click.echo(as_yaml(draft), nl=False)
 
 
-def _draft(session: str, agent: str | None, cut: Cut) -> Draft:
+def draft_of(session: str, agent: str | None, phases: str) -> Draft:
+    """Return a recorded session as a workflow; says on stderr what could not be read of it.
+
+    Raises:
+        SourceError: the session cannot be read.
+    """
     file = RecordedFile(file=session)
     exchanges = _exchanges(file, agent)
     recorded = recorded_session(exchanges, file, PriceBook(price_of), agent)
@@ -70,7 +75,7 @@ def _draft(session: str, agent: str | None, cut: Cut) -> Draft:
             window_tokens=recorded.run.start.scale.window_tokens,
             agent=agent,
         ),
-        cut,
+        Cut(phases),
     )
 
 

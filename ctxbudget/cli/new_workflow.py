@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ctxbudget.config.document import parse_document
-from ctxbudget.config.fields import validated
 from ctxbudget.config.run_setup import RunSetup, set_up_run
-from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow
+from ctxbudget.config.workflow_file import workflow_of_text
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.metrics import Metrics
 from ctxbudget.report.money import usd_cell
@@ -34,8 +32,7 @@ def checked(text: str, path: str) -> Checked:
         ConfigError: it is no workflow.
         BudgetExceededError: what may not be pruned does not fit its window.
     """
-    document = parse_document(text, path)
-    loaded = LoadedWorkflow(workflow=validated(Workflow, document), document=document)
+    loaded = workflow_of_text(text, path)
     setup = set_up_run(loaded)
     return Checked(setup, simulate(setup, measure_for(loaded)))
 

@@ -9,11 +9,9 @@ from pathlib import Path
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.cli.whole_file import whole_file
 from ctxbudget.cli.workflow_overrides import workflow_overrides
-from ctxbudget.config.document import parse_document
-from ctxbudget.config.fields import validated
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, set_up_run
-from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow, workflow_of_text
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.schedule.proposal import Proposal, propose
 from ctxbudget.schedule.rewriting import with_order
@@ -122,8 +120,7 @@ def _check(text: str, target: Path, overrides: Overrides, proposal: Proposal) ->
     """
     suffix = f"; to write it there, `root` and what it names have to be found from {target.parent}"
     try:
-        document = parse_document(text, str(target))
-        loaded = LoadedWorkflow(workflow=validated(Workflow, document), document=document)
+        loaded = workflow_of_text(text, str(target))
         peak = simulate(set_up_run(loaded, overrides), measure_for(loaded)).run.peak_tokens
     except ConfigError as error:
         raise ConfigError(

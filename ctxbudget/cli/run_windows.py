@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from ctxbudget.cli.any_run import is_workflow
 from ctxbudget.cli.any_run_options import check_one_form
+from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.fields import tokens_option
 from ctxbudget.config.lookup import find
-from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow, workflow_of_text
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.fresh import Windows, compare_windows
-from ctxbudget.journal.reading import is_journal
 from ctxbudget.report.windows_data import windows_as_data, windows_markdown
 from ctxbudget.simulate import measure_for
 
 
 def run(
     *,
-    workflow: str,
+    file: str,
     handoff: str | None,
     policy: str | None,
     model: str | None,
     window: str | None,
     budget: str | None,
+    agent: str | None,
+    phases: str,
     as_machine: bool,
     as_markdown: bool,
 ) -> None:
@@ -34,7 +35,7 @@ def run(
     check_one_form(as_machine=as_machine, as_markdown=as_markdown)
     overrides = workflow_overrides(policy=policy, budget=budget, window=window, model=model)
     handoff_tokens = None if handoff is None else tokens_option(handoff, "--handoff")
-    loaded = read_workflow(_workflow(workflow))
+    loaded = _loaded(file, agent, phases)
     found = compare_windows(loaded, overrides, measure_for(loaded), handoff_tokens)
     date = _price_date(found)
     if as_machine:
@@ -47,17 +48,21 @@ def run(
         print_windows(console(), found, date)
 
 
-def _workflow(name: str) -> Path:
-    """Return a workflow's path; of what was recorded, say how to come to one."""
-    path = Path(name)
-    is_recorded = path.suffix in (".jsonl", ".gz", ".zst") or name == "-"
-    if is_recorded or (path.is_file() and is_journal(path)):
-        raise ConfigError(
-            "is no workflow; `ctxbudget workflow-from` drafts one from a recorded session, which "
-            "`ctxbudget windows` then takes",
-            path=name,
-        )
-    return find("workflows", name)
+def _loaded(name: str, agent: str | None, phases: str) -> LoadedWorkflow:
+    """Return a workflow; of a recorded session, its draft."""
+    if is_workflow(name):
+        if agent is not None:
+            raise ConfigError(
+                f"{name} is a workflow, and this is about what was recorded; leave it out",
+                location=("--agent",),
+            )
+        return read_workflow(find("workflows", name))
+    from ctxbudget.cli.draft_workflow import draft_of
+    from ctxbudget.drafting import as_yaml
+
+    found = workflow_of_text(as_yaml(draft_of(name, agent, phases)), name)
+    note(f"{name}: compared by its draft; `ctxbudget workflow-from {name}` shows it")
+    return found
 
 
 def _price_date(found: Windows) -> str | None:

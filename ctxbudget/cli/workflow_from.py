@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ctxbudget.cli.any_run_options import agent_option, phases_option
 from ctxbudget.cli.completing import files
 
 
@@ -19,14 +20,8 @@ from ctxbudget.cli.completing import files
     help="Write to FILE instead of stdout (-).",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@click.option("--agent", metavar="ID", help="A sub-agent that the file records, instead.")
-@click.option(
-    "--phases",
-    type=click.Choice(["auto", "subagents", "prompts", "one"]),
-    default="auto",
-    help="Where a phase begins: at another kind of work (auto), where sub-agents hand something "
-    "back, at each prompt of the user's, or nowhere.",
-)
+@agent_option
+@phases_option
 @click.option("--json", "as_machine", is_flag=True, help="Write JSON, without comments.")
 def command(**options: Any) -> None:
     """Draft a workflow file from a recorded session, so that the run can be simulated.

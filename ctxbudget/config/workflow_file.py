@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from ctxbudget.config.document import Document, read_document
+from ctxbudget.config.document import Document, parse_document, read_document
 from ctxbudget.config.fields import (
     Count,
     Flag,
@@ -442,5 +442,17 @@ def read_workflow(path: Path) -> LoadedWorkflow:
     Raises:
         ConfigError: the file cannot be read or is not a workflow.
     """
-    document = read_document(path)
+    return _loaded(read_document(path))
+
+
+def workflow_of_text(text: str, path: str) -> LoadedWorkflow:
+    """Return the workflow that a text is, checked; `path` is what errors call it.
+
+    Raises:
+        ConfigError: it is not a workflow.
+    """
+    return _loaded(parse_document(text, path))
+
+
+def _loaded(document: Document) -> LoadedWorkflow:
     return LoadedWorkflow(workflow=validated(Workflow, document), document=document)

@@ -9,11 +9,10 @@ from decimal import Decimal
 from os import PathLike, fspath
 from typing import Any, TypeAlias
 
-from ctxbudget.config.document import parse_document
-from ctxbudget.config.fields import budget_option, validated
+from ctxbudget.config.fields import budget_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
-from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow, workflow_of_text
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.events import AgentPlan, MoneyBudget
 from ctxbudget.core.policy import Policy
@@ -134,8 +133,7 @@ def _from_arguments(
         text = json.dumps(content)
     except TypeError as error:
         raise ConfigError(f"the arguments of the run cannot be read: {error}") from None
-    document = parse_document(text, "arguments")
-    return LoadedWorkflow(workflow=validated(Workflow, document), document=document)
+    return workflow_of_text(text, "arguments")
 
 
 def _phases(phases: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
