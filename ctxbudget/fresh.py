@@ -25,13 +25,16 @@ from ctxbudget.core.events import (
     Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Item, Kind, Layer
-from ctxbudget.gate.outcome import Places
+from ctxbudget.gate.places import Places
 from ctxbudget.metrics import Metrics
 from ctxbudget.session import Session
 from ctxbudget.sources.workflow import WorkflowSource
 
 HANDOFF_TOKENS: Final = 1_500
 """Of a hand-off whose size nothing declares: a page or two. An assumption."""
+
+_HANDOFF_OF: Final = "/?hand-off of "
+"""In the ids of hand-offs, between the phase that takes one and the one that left it."""
 
 MOST_CALLS: Final = 256
 """In each phase; the search for the number from which on fresh windows are cheaper ends there."""
@@ -117,7 +120,8 @@ def compare_windows(
     workflow declares as metadata, and `HANDOFF_TOKENS` for phases that declare none.
 
     Raises:
-        ConfigError: the workflow or an override is wrong, or there is only one phase.
+        ConfigError: the workflow or an override is wrong, there is only one phase, or hand-offs do
+            not fit the window.
         BudgetExceededError: what may not be pruned does not fit the window.
     """
     setup = set_up_run(loaded, overrides)
@@ -128,7 +132,10 @@ def compare_windows(
             path=loaded.document.path,
         )
     long = _played(setup, measure, None)
-    fresh = _played(setup, measure, handoff_tokens, is_fresh=True)
+    try:
+        fresh = _played(setup, measure, handoff_tokens, is_fresh=True)
+    except BudgetExceededError as error:
+        raise _too_large(error) from None
     found: tuple[int | None, bool] = (None, False)
     calls = None
     if long.cost_usd is not None and fresh.cost_usd is not None:
@@ -254,7 +261,7 @@ class _Fresh:
         for one in self.handoffs.to(fact.phase):
             if one.tokens:
                 item = Item(
-                    id=f"{fact.phase}/?hand-off of {one.phase}",
+                    id=f"{fact.phase}{_HANDOFF_OF}{one.phase}",
                     tokens=one.tokens,
                     layer=Layer.PHASE,
                     kind=Kind.USER,
@@ -276,6 +283,17 @@ class _Fresh:
             self.written_usd = None
         else:
             self.written_usd += price.cost_usd(output_tokens=one.tokens)
+
+
+def _too_large(error: BudgetExceededError) -> ConfigError:
+    """Return the error for a fresh window that is too full: all but hand-offs fits the long one."""
+    held_tokens = sum(tokens for name, tokens in error.items if _HANDOFF_OF in name)
+    return ConfigError(
+        f"hand-offs hold {held_tokens:,} of {error.tokens:,} tokens that may not go from thread "
+        f"{error.thread!r}, over the hard limit of {error.limit_tokens:,}; choose a smaller size, or "
+        "a larger window",
+        location=("--handoff",),
+    )
 
 
 # ---- break-evens

@@ -131,11 +131,13 @@ class History:
         cost (what the cache model says was read, written and uncached), by tokens.
         """
         found: defaultdict[str, _Account] = defaultdict(_Account)
+        calls: defaultdict[tuple[str, str], int] = defaultdict(int)
         for (thread, name), account in self._with_open_stays():
-            group = found[_name_of(self._items[name], thread, by)]
-            group.rent_tokens += account.rent_tokens
-            group.calls = max(group.calls, account.calls)
-            group.cost_usd += account.cost_usd
+            group = _name_of(self._items[name], thread, by)
+            found[group].rent_tokens += account.rent_tokens
+            found[group].cost_usd += account.cost_usd
+            calls[group, name] += account.calls  # in each thread that carried it
+            found[group].calls = max(found[group].calls, calls[group, name])
         rents = [
             Rent(
                 name=name,

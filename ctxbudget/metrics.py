@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ctxbudget.core.events import (
     AgentStarted,
@@ -28,7 +29,7 @@ from ctxbudget.core.events import (
     Withdrawn,
 )
 from ctxbudget.core.pricing import Cost, InputCosts, plus_usd
-from ctxbudget.core.types import MAIN, Item, Kind, Layer, Scale
+from ctxbudget.core.types import MAIN, Form, Item, Kind, Layer, Scale
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +100,17 @@ class CacheRow:
 
 
 @dataclass(slots=True, kw_only=True)
+class WholeRow:
+    """What the main prompt holds at full length of what rules can shorten."""
+
+    output_tokens: int = 0
+    """Of outputs that agents and phases handed over."""
+    rounds: int = 0
+    """Of tools: a call and its result, or a result by itself."""
+    round_tokens: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class PhaseRow:
     """A phase; occupancy is the main thread's, sent is over all threads."""
 
@@ -126,6 +138,9 @@ class PhaseRow:
     outputs: int = 0
     largest_output_tokens: int = 0
     outputs_tokens: int = 0
+    whole_at_start: WholeRow = field(default_factory=WholeRow)
+    whole_at_peak: WholeRow = field(default_factory=WholeRow)
+    whole_at_end: WholeRow = field(default_factory=WholeRow)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,6 +167,8 @@ class RunRow:
     """All events, those outside of phases included."""
 
 
+_OF_ROUNDS: Final = frozenset({Kind.TOOL_CALL, Kind.TOOL_RESULT})
+
 _Priced: TypeAlias = RunRow | PhaseRow | ThreadRow | ModelRow
 
 
@@ -167,7 +184,7 @@ class Metrics:
     """
 
     def __init__(self, on_phase: Callable[[PhaseRow], None] | None = None) -> None:
-        self.workflow = ""
+        self.workflow = self.policy = ""
         self.allocator = ""
         self.phases: list[PhaseRow] = []
         self.run = RunRow()
@@ -179,7 +196,9 @@ class Metrics:
         self._threads: dict[str, ThreadRow] = {}
         self._layers: dict[Layer, int] = dict.fromkeys(Layer, 0)
         self._layers_at_start: dict[Layer, int] = dict(self._layers)
-        self._items: dict[str, tuple[Layer, int]] = {}
+        self._items: dict[str, Item] = {}
+        self._whole = WholeRow()
+        self._rounds: Counter[str | None] = Counter()
         self._tokens = 0
         self._start_tokens = 0
         self._granted: dict[str, int] = {}
@@ -233,6 +252,7 @@ class Metrics:
 
     def _run_started(self, event: RunStarted) -> None:
         self.workflow, self.allocator = event.workflow, event.allocator.use
+        self.policy = str(event.policy.get("name", ""))
         scale: Scale = event.scale
         self.is_priced = bool(event.prices)
         self.run.cost_usd = self._nothing_spent()
@@ -256,7 +276,8 @@ class Metrics:
         run.peak_tokens = max(run.peak_tokens, tokens)
         if phase is not None:
             phase.residual_tokens = tokens
-            phase.peak_tokens = max(phase.peak_tokens, tokens)
+            if tokens > phase.peak_tokens:
+                phase.peak_tokens, phase.whole_at_peak = tokens, replace(self._whole)
             phase.kept_tokens = max(0, tokens - self._start_tokens)
 
     def _phase_started(self, event: PhaseStarted) -> None:
@@ -264,6 +285,7 @@ class Metrics:
             id=event.phase,
             allocated_tokens=self._granted.get(event.phase, 0),
             cost_usd=self._nothing_spent(),
+            whole_at_start=replace(self._whole),
         )
         self.phases.append(self._phase)
         self._start_tokens = self._tokens
@@ -316,15 +338,27 @@ class Metrics:
             self._phase.restored_tokens += event.gained_tokens
 
     def _came(self, item: Item) -> None:
-        self._items[item.id] = (item.layer, item.tokens)
-        self._layers[item.layer] += item.tokens
-        self._tokens += item.tokens
-        self._stand()
+        self._items[item.id] = item
+        self._weigh(item, 1)
 
     def _went(self, name: str) -> None:
-        layer, tokens = self._items.pop(name, (Layer.TRANSIENT, 0))
-        self._layers[layer] -= tokens
-        self._tokens -= tokens
+        item = self._items.pop(name, None)
+        if item is not None:
+            self._weigh(item, -1)
+
+    def _weigh(self, item: Item, sign: Literal[1, -1]) -> None:
+        """Count an item in, or out."""
+        tokens, whole = sign * item.tokens, self._whole
+        self._layers[item.layer] += tokens
+        self._tokens += tokens
+        if item.form is Form.WHOLE and item.kind is Kind.ARTIFACT:
+            whole.output_tokens += tokens
+        elif item.form is Form.WHOLE and item.kind in _OF_ROUNDS:
+            whole.round_tokens += tokens
+            self._rounds[item.turn] += sign
+            if not self._rounds[item.turn]:
+                del self._rounds[item.turn]
+            whole.rounds = len(self._rounds)
         self._stand()
 
     def _pruned(self, event: Pruned) -> None:
@@ -384,6 +418,7 @@ class Metrics:
         row.residual_tokens = event.residual_tokens
         row.kept_tokens = event.kept_tokens
         row.over_tokens = event.over_tokens
+        row.whole_at_end = replace(self._whole)
         row.kept_by_layer = {
             layer.value: tokens - self._layers_at_start[layer]
             for layer, tokens in self._layers.items()

@@ -6,12 +6,13 @@ them is told of each as soon as it is there. How they were worked out does not s
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 MOST_WORKERS: Final = 1024
+"""More cannot be asked for."""
 
 TRIES: Final = 3
 """How often an input is worked on whose worker is killed each time, as by a lack of memory."""
@@ -38,6 +40,9 @@ WAITING_PER_AHEAD: Final = 20
 
 RESTARTED_S: Final = 30.0
 """At most so long do we wait for Dask to start a worker again that was killed."""
+
+CLOSED_S: Final = 20.0
+"""At most so long do we wait for a local Dask cluster to end."""
 
 ORPHANED_S: Final = 1.0
 """So often a process looks whether the one that started it is still there."""
@@ -73,7 +78,6 @@ def run_all(
     *,
     workers: int | None = None,
     backend: Backend = Backend.PROCESSES,
-    on_done: Callable[[], None] | None = None,
     on_result: Callable[[int, B], None] | None = None,
 ) -> Iterator[B]:
     """Yield `work` of each input, in the order of the inputs.
@@ -89,7 +93,6 @@ def run_all(
         inputs: what it is called with.
         workers: how many at a time; by default 1 process, or all that a cluster has.
         backend: where; one process is this one.
-        on_done: called for each result, before it is yielded.
         on_result: called in this process with the place of each input and its result, once, as
             soon as it is there, even if earlier ones are not: what it keeps outlives an interrupt.
 
@@ -102,16 +105,11 @@ def run_all(
             result = work(one)
             if on_result is not None:
                 on_result(place, result)
-            if on_done is not None:
-                on_done()
             yield result
         return
     pool = _POOLS[backend](workers)
     try:
-        for result in _in_order(pool, work, inputs, on_result or _ignored):
-            if on_done is not None:
-                on_done()
-            yield result
+        yield from _in_order(pool, work, inputs, on_result or _ignored)
     except BaseException:
         pool.close(at_once=True)
         raise
@@ -392,9 +390,13 @@ class _Dask:
             self._client: Any = default_client()  # type: ignore[no-untyped-call]
         except ValueError:  # there is none yet
             if not dask.config.get("scheduler-address", None):
-                self._cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None
-                )
+                with _deaf_to_interrupts():
+                    self._cluster = LocalCluster(  # type: ignore[no-untyped-call]
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        dashboard_address=":0",  # without one it warns where the usual is taken
+                        silence_logs=logging.CRITICAL,  # errors come back to us
+                    )
             self._client = self._ours = Client(self._cluster)  # type: ignore[no-untyped-call]
         threads = sum(self._client.nthreads().values())
         self.ahead = workers or AHEAD_PER_WORKER * max(1, threads)
@@ -427,13 +429,31 @@ class _Dask:
 
     def close(self, *, at_once: bool) -> None:
         """End the local cluster, or the connection."""
-        if at_once and self._cluster is not None:
-            # A local cluster fails on its way out while it starts a worker again that was killed.
+        if self._cluster is not None:
+            # A local cluster fails on its way out while it starts a worker again that was killed,
+            # which it may still do where others have finished its work.
             with suppress(TimeoutError):
                 self._client.wait_for_workers(len(self._cluster.worker_spec), timeout=RESTARTED_S)
         for one in (self._ours, self._cluster):
             if one is not None:
-                one.close()
+                with suppress(TimeoutError):  # what does not end now ends with this process
+                    one.close(timeout=CLOSED_S)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that leave Ctrl-C, which a terminal sends to all, to this one.
+
+    Only the main thread can say so; workers that another one starts hear it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_installed(module: str, extra: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctxbudget.config.lookup import package_folder
 from ctxbudget.config.run_setup import RunSetup, find_allocator, placed
-from ctxbudget.config.sizes import Measure
+from ctxbudget.config.sizes import Counted, Measure, counted
 from ctxbudget.config.workflow_file import LoadedWorkflow
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import ConfigError
@@ -53,6 +53,19 @@ def measure_for(loaded: LoadedWorkflow) -> Measure:
         count_file=lambda path: count_file(path, count),
         document=loaded.document,
     )
+
+
+def sizes_for(loaded: LoadedWorkflow) -> Counted:
+    """Return the sizes of the texts and files that a workflow names, all counted.
+
+    Raises:
+        ConfigError: one of them cannot be counted, or as of `measure_for`.
+    """
+    measure = measure_for(loaded)
+    try:
+        return counted(loaded.workflow, measure)
+    except ConfigError as error:
+        raise placed(error, loaded.document) from None
 
 
 def _counter(name: str) -> Counter:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 ROOT = Path(__file__).parent.parent
@@ -73,17 +74,30 @@ def written(folder: Path, text: str, name: str = "flow.yaml") -> Path:
 def on_terminal(*arguments: object) -> tuple[str, bytes]:
     """Return what the command shows on stderr if that is a terminal, and what it prints."""
     ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-m", "ctxbudget", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        check=True,
-    )
-    os.close(theirs)
+    with (
+        TemporaryFile() as printed,
+        subprocess.Popen(
+            [sys.executable, "-m", "ctxbudget", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
+            stdout=printed,
+            stderr=theirs,
+        ) as process,
+    ):
+        os.close(theirs)
+        shown = all_shown(ours).decode()
+        assert process.wait() == 0, shown
+        printed.seek(0)
+        return shown, printed.read()
+
+
+def all_shown(terminal: int) -> bytes:
+    """Return all that is shown on a terminal until nobody has it open any more, and close it.
+
+    Whoever writes there would wait for us once too much is unread.
+    """
     shown = b""
     with contextlib.suppress(OSError):  # how Linux says that the other end is closed
-        while part := os.read(ours, 100_000):
+        while part := os.read(terminal, 65_536):
             shown += part
-    os.close(ours)
-    return shown.decode(), done.stdout
+    os.close(terminal)
+    return shown

@@ -57,7 +57,7 @@ def test_a_simulation_is_drawn_and_every_mark_says_what_it_is(
     browser.shoot("simulate")
     said = {
         ("peak", 0): "The peak: 16,150 tokens\nafter call 1, step 9, phase 1",
-        ("phase begins", 3): "Phase 3 begins\nafter call 3, step 21.75, phase 3",
+        ("phase begins", 3): "Phase 3 begins\nafter call 3, step 21, phase 3",
         ("wave begins", 3): "Wave 2 of phase 3 begins with 1 agent: middleware",
         ("pruned", 1): "Rule phase to metadata and summary: digest of 3 items and summarize of",
         ("level crossed", 2): "Critical of run: 10,950 tokens, above the limit of 7,125",

@@ -224,6 +224,112 @@ def test_a_journal_is_replayed_under_another_policy(ctxbudget: Command, journal:
     assert (ran.json["files"][0]["source"], ran.json["files"][0]["policy"]) == ("replay", "none")
 
 
+DECLARED = """
+name: handed on
+window: 200000
+model: claude-sonnet-4-6
+policy: aggressive
+permanent:
+  - {id: rules, tokens: 30000}
+phases:
+  - {id: plan, output: 40000, metadata: 19052}
+  - {id: build, after: [plan], output: 90}
+  - {id: tell, after: [build], output: 80, metadata: 70}
+"""
+# Nothing is declared of build, so its metadata is itself. Sent: 30,000, then 30,000 + 19,052, then
+# 30,000 + 90 and a stub of 5 for plan; under none 30,000, 70,000 and 70,090.
+
+
+@pytest.fixture
+def declared(ctxbudget: Command, tmp_path: Path) -> Path:
+    """Return the journal of a run whose outputs left metadata of declared sizes."""
+    path = tmp_path / "declared.jsonl"
+    flow = written(tmp_path, DECLARED, "declared.yaml")
+    assert ctxbudget("simulate", flow, "--journal", path).code == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("policy", "sent_tokens"), [(None, 109_147), ("aggressive", 109_147), ("none", 170_090)]
+)
+def test_a_replay_uses_the_sizes_that_were_recorded(
+    ctxbudget: Command, declared: Path, policy: str | None, sent_tokens: int
+) -> None:
+    named = () if policy is None else ("--policy", policy)
+    ran = ctxbudget("check", declared, *named, "--max-sent", 1, "--json")
+    assert the_limit(ran)["found"] == sent_tokens
+    assert ran.json["files"][0]["notes"] == []
+
+
+def test_what_a_replay_assumes_is_said(ctxbudget: Command, tmp_path: Path) -> None:
+    flow, path = written(tmp_path, DECLARED), tmp_path / "none.jsonl"
+    assert ctxbudget("simulate", flow, "--policy", "none", "--journal", path).code == 0
+    limit = ("--policy", "aggressive", "--max-sent", "1m")
+    note = "assumed: sizes of 4 shorter forms, which the journal does not tell"
+    assert ctxbudget("check", path, *limit).out.splitlines()[1:] == [f"  {note}"]
+    assert ctxbudget("check", path, *limit, "--json").json["files"][0]["notes"] == [note]
+    assert ctxbudget("check", path, *limit, "--markdown").out.endswith(f"{path}: {note}\n")
+
+
+def cut(journal: Path, before: str) -> Path:
+    """Return a journal without the first line that holds a text, and all behind it."""
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if before in line)
+    path = journal.with_name("cut.jsonl")
+    path.write_text("".join(lines[:end]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("policy", [(), ("--policy", "none")])
+def test_a_journal_that_ends_early_says_so(
+    ctxbudget: Command, declared: Path, policy: tuple[str, ...]
+) -> None:
+    path = cut(declared, '"phase":"tell"}')
+    note = "the journal ends before its run does, last in phase build; its numbers are those so far"
+    limit = (*policy, "--max-rewrites", 9)
+    assert ctxbudget("check", path, *limit).out.splitlines()[1:] == [f"  {note}"]
+    assert ctxbudget("check", path, *limit, "--json").json["files"][0]["notes"] == [note]
+    assert ctxbudget("check", path, *limit, "--markdown").out.endswith(f"{path}: {note}\n")
+    assert ctxbudget("check", declared, *limit, "--json").json["files"][0]["notes"] == []
+
+
+def test_a_journal_of_one_phase_that_ends_early(ctxbudget: Command, tmp_path: Path) -> None:
+    flow, path = written(tmp_path, "phases: [{id: a, output: 10}]"), tmp_path / "run.jsonl"
+    assert ctxbudget("simulate", flow, "--journal", path).code == 0
+    found = ctxbudget("check", cut(path, "run_finished"), "--max-peak", 10, "--json").json
+    assert found["files"][0]["notes"] == [
+        "the journal ends before its run does; its numbers are those so far"
+    ]
+
+
+@pytest.mark.parametrize("policy", [(), ("--policy", "none")])
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("run_started", "holds no run yet; wait for its first event"),
+        ("call_sent", "holds no call yet; wait for its first one"),
+    ],
+)
+def test_a_journal_in_which_nothing_happened_keeps_no_limit(
+    ctxbudget: Command, declared: Path, before: str, said: str, policy: tuple[str, ...]
+) -> None:
+    path = cut(declared, before)
+    assert ctxbudget("check", path, *policy, "--max-sent", 1).error == f"{path}: {said}"
+    assert ctxbudget("diff", declared, path, *policy).error == f"{path}: {said}"
+
+
+def test_params_are_part_of_a_policys_name(ctxbudget: Command, flow: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    made = ("simulate", flow, "--policy", "masking:keep=5", "--journal", path)
+    assert ctxbudget(*made).code == 0
+    assert ctxbudget("check", path, "--max-sent", 1).out.startswith(
+        f"{path} under policy masking:keep=5: 1 of 1 limit failed\n  max-sent: 6,400 tokens, "
+        "allowed 1 token; "
+    )
+    assert ctxbudget("show", path, "--json").json["policy"] == "masking:keep=5"
+    assert ctxbudget("replay", path, "--json").json["policies"][0]["policy"] == "masking:keep=5"
+
+
 # ---- a recorded session
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ROOT, Command, in_subprocess, written
+from commands import ROOT, Command, all_shown, in_subprocess, written
 
 from ctxbudget._version import __version__
 from ctxbudget.config import lookup
@@ -294,19 +294,9 @@ def test_no_color_means_no_escape_codes_on_a_terminal(variable: str, is_plain: b
         command, stdout=theirs, cwd=ROOT, env={**env, variable: "1", "TERM": "xterm-256color"}
     ):
         os.close(theirs)
-        shown = b""
-        while chunk := _read(ours):
-            shown += chunk
-    os.close(ours)
+        shown = all_shown(ours)
     assert b"research_only" in shown
     assert (ESCAPE.encode() not in shown) is is_plain
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # how Linux says that the other end is closed
-        return b""
 
 
 def test_names_are_printed_as_they_are(ctxbudget: Command, tmp_path: Path) -> None:

@@ -393,3 +393,17 @@ def test_the_help_has_examples(tmp_path: Path) -> None:
     ran = in_subprocess("audit", "--help", cwd=tmp_path)
     assert "Examples:" in ran.out
     assert "--since DATE" in ran.out
+
+
+def test_a_journal_without_a_run_is_no_bill(ctxbudget: Command, tmp_path: Path) -> None:
+    empty, begun = tmp_path / "empty.jsonl", tmp_path / "begun.jsonl"
+    assert ctxbudget("simulate", "jwt_auth", "--journal", begun).code == 0
+    lines = begun.read_text(encoding="utf-8").splitlines(keepends=True)
+    empty.write_text(lines[0], encoding="utf-8")
+    said = f"{empty}: holds no run yet; wait for its first event"
+    assert ctxbudget("audit", empty).error == said
+    assert ctxbudget("replay", empty).error == said
+    begun.write_text("".join(lines[:2]), encoding="utf-8")
+    ran = ctxbudget("audit", empty, begun, "--json")
+    assert [one["file"] for one in ran.json["sessions"]] == [str(begun)]
+    assert ran.err == f"ctxbudget: note: {said}; left out\n"

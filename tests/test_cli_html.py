@@ -372,7 +372,7 @@ def test_without_plotly_it_is_said_how_to_install_it(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_the_older_report_alone(tmp_path: Path) -> None:
-    """Interrupted while it works; whenever that is, the file is the old one or a whole new one."""
+    """Interrupted as it begins to write: the file is the old one, or a whole new one already."""
     page = tmp_path / "out.html"
     older = "<!DOCTYPE html><p>an older one"
     page.write_text(older, encoding="utf-8")
@@ -383,7 +383,8 @@ def test_an_interrupted_run_leaves_the_older_report_alone(tmp_path: Path) -> Non
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    time.sleep(0.7)
+    while process.poll() is None and not list(tmp_path.glob(".out.html.*")):
+        time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     process.communicate()
     text = page.read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import ROOT, Command, written
+from commands import ROOT, Command, all_shown, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,12 +183,8 @@ def asked(folder: Path, answers: str, *options: str) -> tuple[int, str]:
     )
     os.close(theirs)
     os.write(ours, answers.encode())
-    shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
-        while part := os.read(ours, 10_000):
-            shown += part
-    os.close(ours)
-    return process.wait(), shown.decode()
+    shown = all_shown(ours).decode()
+    return process.wait(), shown
 
 
 def test_questions_are_asked_on_a_terminal(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from commands import ROOT, Command, Ran, in_subprocess, written
+from commands import ROOT, Command, Ran, all_shown, in_subprocess, written
 
 from ctxbudget import Run
 from ctxbudget.config import lookup
@@ -172,7 +172,7 @@ def test_plans_and_rent_worked_by_hand(ctxbudget: Command, journal: Path) -> Non
     assert rents[FIRST_RESULT]["rent_tokens"] == 86 + left[0] + left[0]  # whole once, then masked
     assert rents["main/1"]["rent_tokens"] == (3 + 4) * 3
     assert rents["look/scout/1"]["rent_tokens"] == (2 + 4) * 1
-    assert (found["workflow"], found["policy"], found["phase"]) == ("login", "masking", "build")
+    assert (found["workflow"], found["policy"], found["phase"]) == ("login", "masking:keep=1", "build")
     assert found["plans"][0]["at"] < 60  # since the start
 
 
@@ -713,18 +713,7 @@ def on_terminal(*arguments: object, **variables: str) -> bytes:
     command = [sys.executable, "-m", "ctxbudget", *map(str, arguments)]
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, cwd=ROOT, env=env):
         os.close(theirs)
-        shown = b""
-        while chunk := _read(ours):
-            shown += chunk
-    os.close(ours)
-    return shown
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # how Linux says that the other end is closed
-        return b""
+        return all_shown(ours)
 
 
 def test_colours_on_a_terminal_unless_told_otherwise(journal: Path) -> None:
@@ -801,7 +790,7 @@ def test_a_command_imports_no_more_than_it_needs(
     *_, heavy, ours = done.stderr.splitlines()
     assert set(json.loads(heavy.replace("'", '"'))) == imported
     if "--help" in words:
-        own = {"ctxbudget.cli.main", "ctxbudget.cli.output"}
+        own = {"ctxbudget.cli.main", "ctxbudget.cli.output", "ctxbudget.cli.exit_codes"}
         command = words.removesuffix("--help").strip()
         own |= {f"ctxbudget.cli.{command}"} if command else set()
         assert set(json.loads(ours.replace("'", '"'))) == own

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, in_subprocess, written
+from commands import Command, in_subprocess, on_terminal, written
 
 from ctxbudget import Run, Usage
 from ctxbudget.core.events import CallSent
 from ctxbudget.journal import read_journal
+from ctxbudget.report.what_if_json import ratio, share
 
 SONNET = "claude-sonnet-5-5"
 START_S = 1_790_000_000.0
@@ -161,7 +163,7 @@ def test_misses_are_listed_when_asked_for(ctxbudget: Command, journal: Path) -> 
 @pytest.mark.parametrize(
     ("policies", "labels"),
     [
-        ((), ["masking", "none", *BOUNDS]),  # its own, as the journal holds it
+        ((), ["masking:keep=1", "none", *BOUNDS]),  # its own, as the journal holds it
         (("none",), ["none", *BOUNDS]),
         (("tidy", "none", "masking:keep=2"), ["tidy", "none", "masking:keep=2", *BOUNDS]),
         (("clairvoyant", "tidy"), ["clairvoyant", "tidy", "none", "unbounded"]),
@@ -210,7 +212,7 @@ def test_prices_that_are_not_known_are_null(ctxbudget: Command, tmp_path: Path) 
         assert row["recall"] is not None
     text = ctxbudget("replay", path).out
     assert "recorded input cost not known" in text
-    assert cells_of(text, "none")[2:4] == ["-", "-"]
+    assert cells_of(text, "none")[2:4] == ["-", "100.0%"]  # of the tokens sent
 
 
 def test_a_journal_without_texts_says_what_is_assumed(ctxbudget: Command, tmp_path: Path) -> None:
@@ -240,6 +242,39 @@ def test_a_simulations_journal_is_replayed(ctxbudget: Command, tmp_path: Path, p
     assert found["calls"] == was["run"]["calls"] == rows[policy]["calls"]
     assert (found["recorded_cost_usd"], found["recorded_cost_calls"]) == (None, 0)
     assert rows[policy]["recall"] is None
+
+
+def test_sizes_that_the_journal_tells_are_not_assumed(ctxbudget: Command, tmp_path: Path) -> None:
+    path = tmp_path / "sim.jsonl"
+    assert ctxbudget("simulate", "jwt_auth", "--journal", path).code == 0
+    found = ctxbudget("replay", path)
+    assert "the journal holds no texts, so recall is not known" in found.out
+    assert "assumed" not in found.out
+    assert "make prompts fit: none 1 time." in " ".join(found.out.split())
+    other = ctxbudget("replay", path, "--policy", "masking:keep=0", "--policy", "minimal").out
+    rows = {row["policy"]: row for row in ctxbudget("replay", path, "--json").json["policies"]}
+    own = ctxbudget("simulate", "jwt_auth", "--json").json["run"]
+    assert rows["aggressive"]["sent_tokens"] == own["sent_tokens"]
+    none = ctxbudget("simulate", "jwt_auth", "--policy", "none", "--json").json["run"]
+    assert rows["none"]["sent_tokens"] == none["sent_tokens"]
+    assert "is not known" in other
+
+
+def test_shares_are_rounded_once(ctxbudget: Command, tmp_path: Path) -> None:
+    text = (
+        "window: 200000\npolicy: aggressive\npermanent: [{id: rules, tokens: 30000}]\n"
+        "phases: [{id: a, output: 40000, metadata: 19052}, {id: b, after: [a]}]\n"
+    )
+    path = tmp_path / "sim.jsonl"
+    assert ctxbudget("simulate", written(tmp_path, text), "--journal", path).code == 0
+    found = ctxbudget("replay", path)
+    # 30,000 and 30,000 + 19,052 of 30,000 and 70,000: 79.052 %, not 79.05 % rounded again
+    assert cells_of(found.out, "aggressive")[:4] == ["79,052", "49,052", "-", "79.1%"]
+    assert ratio(Decimal(79052), Decimal(100_000)) == 0.79052
+    assert share(79052, 100_000) == 0.79052
+    assert "Of none: against the same run under none (tokens sent where no price is known)." in (
+        " ".join(found.out.split())
+    )
 
 
 # ---- windows, budgets, damage
@@ -410,6 +445,15 @@ def test_misses_are_shown_by_policy(ctxbudget: Command, journal: Path) -> None:
 
 def test_colours_are_for_terminals_only(ctxbudget: Command, journal: Path) -> None:
     assert ESCAPE not in ctxbudget("replay", journal).out
+
+
+def test_a_terminal_shows_which_policy_is_in_hand(tmp_path: Path) -> None:
+    path = work(tmp_path / "run.jsonl")
+    own = "name: '[red]own'\nrules: [{on: warn, select: {}, do: clear, why: x}]\n"
+    shown, _ = on_terminal("replay", path, "--policy", written(tmp_path, own, "own.yaml"))
+    assert "replaying" in shown
+    assert "clairvoyant" in shown  # the last one
+    assert "100%" in shown
 
 
 def test_a_name_is_printed_as_it_is(ctxbudget: Command, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_commands_and_options(folder: Path) -> None:
         (["validate", "nai"], ["naive"]),
         (["validate", "x", "lad"], ["ladder"]),
         (["explain", "nai"], ["naive"]),
+        (["sweep", "x", "nai"], ["naive"]),
         (["explain", "flow.yaml", ""], ["first", "second", "third"]),
         (["explain", "flow.yaml", "s"], ["second"]),
         (["explain", "jwt_auth", ""], ["0", "1", "2", "3", "4", "6"]),

@@ -195,6 +195,43 @@ def test_a_workflow_and_the_journal_of_its_run(
     assert (found["changed"], found["phases_changed"]) == ([], [])
 
 
+def test_a_replay_beside_a_run_is_told_by_the_same_peak(ctxbudget: Command, tmp_path: Path) -> None:
+    journal = tmp_path / "run.jsonl"
+    assert ctxbudget("simulate", "jwt_auth", "--journal", journal).code == 0
+    own = ("diff", journal, "--policy", "aggressive")  # what was recorded, again
+    found = ctxbudget(*own, "--json").json
+    assert (found["before"]["source"], found["after"]["source"]) == ("journal", "replay")
+    assert (found["before"]["peak"], found["changed"], found["phases_changed"]) == (15500, [], [])
+    none = ctxbudget("diff", journal, "--policy", "none", "--json").json
+    assert (none["before"]["peak"], none["after"]["peak"]) == (15500, 25800)
+    back = ctxbudget("diff", journal, "jwt_auth", "--policy", "none", "--policy", "aggressive")
+    assert ["peak", "25,800", "15,500", "-10,300", "-39.9%"] in map(
+        str.split, back.out.splitlines()
+    )
+    # Two replays are told by the largest prompt that was sent.
+    both = ("diff", journal, "--policy", "aggressive", "--policy", "none")
+    found = ctxbudget(*both, "--json").json
+    assert (found["before"]["peak"], found["after"]["peak"]) == (3150, 20000)
+
+
+def test_what_one_side_rests_on_is_said(ctxbudget: Command, old: Path, tmp_path: Path) -> None:
+    journal, half = tmp_path / "run.jsonl", tmp_path / "half.jsonl"
+    assert ctxbudget("simulate", old, "--journal", journal).code == 0
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    half.write_text("".join(lines[:-2]), encoding="utf-8")  # without its end
+    early = (
+        "the journal ends before its run does, last in phase old one; its numbers are those so far"
+    )
+    compared = ("diff", journal, half)
+    assert f"B: {early}" in ctxbudget(*compared).out.splitlines()
+    assert f"B: {early}" in ctxbudget(*compared, "--markdown").out
+    found = ctxbudget(*compared, "--json").json
+    assert (found["before"]["notes"], found["after"]["notes"]) == ([], [early])
+    assumed = "assumed: sizes of 5 shorter forms, which the journal does not tell"
+    ran = ctxbudget("diff", journal, "--policy", "aggressive")
+    assert f"B: {assumed}" in ran.out.splitlines()
+
+
 def test_a_session_under_another_policy(ctxbudget: Command) -> None:
     ran = ctxbudget("diff", SESSION, "--policy", "masking", "--json")
     replayed = ctxbudget("replay", SESSION, "--policy", "masking", "--json").json["policies"]

@@ -103,7 +103,7 @@ What is pruned
 Where it peaks
   At 3,000 tokens, when build/turn 2/result comes in: 60.0% of the budget, 30.0% of the window.
   Most to blame: 2 rounds of tools (73.3%: build/turn 1, build/turn 2); 1 permanent item (16.7%: rules); 1 full output from phase plan (10.0%: plan/output).
-  Phase build is 360 tokens over its allocation of 1,250: 1,610 tokens of full outputs were not pruned; use a policy that replaces outputs by metadata, such as aggressive.
+  Phase build is 360 tokens over its allocation of 1,250: 1,200 tokens of 2 rounds of tools stay; use a policy for tool loops, such as adaptive.
 What it sends
   4,710 tokens in 3 calls; 0.0% of it is read from the prompt cache.
 What it hands on
@@ -185,6 +185,7 @@ def test_mistakes(ctxbudget: Command, flow: Path) -> None:
     assert "there is no workflow 'jwt'" in ctxbudget("explain", "jwt", "1").error
     assert "--budget" in ctxbudget("explain", flow, "plan", "--budget", "lots").error
     assert "there is no policy" in ctxbudget("explain", flow, "plan", "--policy", "maskin").error
+    assert "--model: expected a" in ctxbudget("explain", flow, "plan", "--model", " ").error
 
 
 def test_a_shipped_workflow_is_called_as_it_was_named(ctxbudget: Command) -> None:

@@ -152,7 +152,9 @@ def test_each_thread_pays_for_its_own_copy() -> None:
         ThreadClosed(at=2.0, thread="p/x", peak_tokens=13, calls=2),
         sent(10),
     )
-    assert rents(found) == {"a": (20 + 20, 2), "p/x/1": (6, 2)}
+    # two calls of each thread sent item a
+    assert rents(found) == {"a": (20 + 20, 4), "p/x/1": (6, 2)}
+    assert rents(found, "kind") == {"user": (46, 4)}
     assert rents(found, "thread") == {"main": (20, 2), "p/x": (26, 2)}
     found(sent(10))
     assert rents(found, "thread") == {"main": (30, 3), "p/x": (26, 2)}

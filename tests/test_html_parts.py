@@ -13,9 +13,14 @@ from evil import EVIL, LINK
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctxbudget.core.events import CallSent, Event, ItemAdded, RunStarted
+from ctxbudget.core.types import Item, Kind, Price, Scale
 from ctxbudget.metrics import RunRow
+from ctxbudget.report.drawn import DrawnRun
 from ctxbudget.report.html import words
+from ctxbudget.report.html.axis import place_words
 from ctxbudget.report.html.colors import LINES, ON_DARK
+from ctxbudget.report.html.common import rent_section
 from ctxbudget.report.html.figures import figure, line_styles
 from ctxbudget.report.html.limits import far_words, limit_names, near_and_far
 from ctxbudget.report.html.page import (
@@ -111,6 +116,94 @@ def test_the_front_is_what_no_other_point_beats(points: list[tuple[int, int]]) -
         if not any(other[0] <= one[0] and other[1] >= one[1] and other != one for other in given)
     }
     assert {given[place] for place in front(given)} == best
+
+
+# ---- rents and marks
+
+CHEAP, DEAR = (
+    Price(
+        input_usd=Decimal(usd),
+        cache_read_usd=Decimal(0),
+        cache_write_5m_usd=Decimal(0),
+        cache_write_1h_usd=Decimal(0),
+        output_usd=Decimal(0),
+    )
+    for usd in ("0.001", "0.1")
+)
+
+
+def drawn(*events: Event, **prices: Price) -> DrawnRun:
+    scale = Scale(window_tokens=9000, reserve_tokens=0, budget_tokens=9000)
+    found = DrawnRun()
+    for event in (RunStarted(at=0.0, workflow="w", scale=scale, phases=(), prices=prices), *events):
+        found(event)
+    return found
+
+
+def result(name: str, tokens: int, tool: str = "bash", thread: str = "main") -> ItemAdded:
+    item = Item(id=name, tokens=tokens, kind=Kind.TOOL_RESULT, tool=tool)
+    return ItemAdded(at=0.0, item=item, thread=thread)
+
+
+def sent(tokens: int, model: str = "cheap", thread: str = "main") -> CallSent:
+    return CallSent(
+        at=0.0,
+        call=1,
+        tokens=tokens,
+        cache_read_tokens=0,
+        cache_write_tokens=0,
+        uncached_tokens=tokens,
+        rewritten_tokens=0,
+        model=model,
+        thread=thread,
+    )
+
+
+def test_the_dearest_of_the_title_are_the_first_bars() -> None:
+    """By tokens a, b, c are the dearest, and d pays 100 times as much for each."""
+    events = [*(result(name, tokens) for name, tokens in (("a", 40), ("b", 30), ("c", 20)))]
+    run = drawn(
+        *events,
+        sent(90),
+        result("d", 10, thread="x"),
+        sent(10, "dear", "x"),
+        cheap=CHEAP,
+        dear=DEAR,
+    )
+    section = rent_section(run)
+    assert section is not None
+    # 1.00 for d and 0.09 for the others, of which a and b are 0.07
+    assert section.title == "3 items pay 98.2% of the rent: d, a and b"
+    bars = section.charts[0].figure["data"][0]
+    assert bars["x"] == [1.0, 0.04, 0.03, 0.02]
+    unpriced = rent_section(drawn(*events, result("d", 10), sent(100)))
+    assert unpriced is not None
+    assert unpriced.title == "3 items pay 90.0% of the rent: a, b and c"
+
+
+def test_where_no_item_is_to_blame_the_dearest_tool_is_named() -> None:
+    events = [result(f"r{number}", 2, "grep" if number < 100 else "bash") for number in range(400)]
+    notes = ItemAdded(at=0.0, item=Item(id="n", tokens=2, kind=Kind.USER))
+    section = rent_section(drawn(*events, notes, sent(802)))
+    assert section is not None
+    assert section.title == (
+        "Tool bash pays 74.8% of the rent, the three dearest items less than 1%"
+    )
+    assert [one.says for one in section.charts] == [
+        "The dearest to carry, by tool",
+        "The dearest to carry, by kind",
+    ]
+    # with one tool and one kind there is nothing else to name
+    alone = rent_section(drawn(*events[100:], *(result(f"s{n}", 2) for n in range(100)), sent(800)))
+    assert alone is not None
+    assert alone.title == "3 items pay 0.8% of the rent: r100, r101 and r102"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), [(0.0, "0"), (1.25, "1"), (1.75, "1"), (2_000.5, "2,000")]
+)
+def test_what_is_drawn_between_two_steps_is_told_of_the_first(step: float, said: str) -> None:
+    assert place_words(3, step, "p") == f"after call 3, step {said}, phase p"
 
 
 # ---- limits

@@ -14,7 +14,7 @@ from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.events import Event, ItemAdded, Pruned, Shorten, Shortened
 from ctxbudget.core.policy import Moment
 from ctxbudget.core.types import Do, Item, Layer, Operation, Plan, Trigger
-from ctxbudget.replay.shorter_forms import AssumedSizes
+from ctxbudget.replay.shorter_forms import RecordedSizes, SizesWithoutTexts
 from ctxbudget.simulate import measure_for, simulate
 
 PROMPT = {"system": 100, "scope": 60, "x": 1_000, "out": 2_000, "q call": 160, "q result": 840}
@@ -383,7 +383,8 @@ def test_a_simulation_assumes(tmp_path: Path, do: str, left: list[tuple[str, int
     ],
 )
 def test_a_replay_without_texts_assumes(do: Do, limit: int | None, whole: int, tokens: int) -> None:
-    sizes = AssumedSizes()
+    sizes = SizesWithoutTexts(RecordedSizes())
     sizes(ItemAdded(at=0, item=item("x", whole)))
     answer = sizes.answer(Shorten(at=5, do=do, items=("x",), limit_tokens=limit, thread="t"))
     assert answer == Shortened(at=5, do=do, items=("x",), tokens=tokens, thread="t")
+    assert sizes.assumed == 1

@@ -22,6 +22,7 @@ from pieces_of_work import (
     square,
     telling,
     who,
+    who_of_two,
 )
 
 from ctxbudget.core.errors import ConfigError
@@ -49,12 +50,9 @@ def is_running(process: int) -> bool:
 
 @pytest.mark.parametrize("workers", [None, 1, 2])
 def test_results_come_in_the_order_of_the_inputs(workers: int | None) -> None:
-    done: list[int] = []
-    results = run_all(square, range(20), workers=workers, on_done=lambda: done.append(1))
+    results = run_all(square, range(20), workers=workers)
     assert next(results) == 0
-    assert len(done) == 1
     assert list(results) == [number * number for number in range(1, 20)]
-    assert len(done) == 20
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -62,9 +60,10 @@ def test_no_input_is_no_result(workers: int) -> None:
     assert list(run_all(square, [], workers=workers)) == []
 
 
-def test_one_worker_is_this_process_and_two_are_two_others() -> None:
+def test_one_worker_is_this_process_and_two_are_two_others(tmp_path: Path) -> None:
     assert {process for _, process in run_all(who, range(3))} == {os.getpid()}
-    found = list(run_all(who, range(20), workers=2))
+    marked = [(number, str(tmp_path)) for number in range(20)]
+    found = list(run_all(who_of_two, marked, workers=2))
     assert [number for number, _ in found] == list(range(20))
     processes = {process for _, process in found}
     assert os.getpid() not in processes
@@ -83,17 +82,14 @@ def test_an_error_of_the_work_comes_at_its_place(workers: int) -> None:
 
 def test_what_a_killed_worker_had_in_hand_is_done_again(tmp_path: Path) -> None:
     marked = [(number, str(tmp_path)) for number in range(30)]
-    done: list[int] = []
     told: list[tuple[int, int]] = []
     results = run_all(
         die_once,
         marked,
         workers=2,
-        on_done=lambda: done.append(1),
         on_result=lambda *one: told.append(one),
     )
     assert list(results) == list(range(30))
-    assert len(done) == 30
     assert sorted(told) == [(number, number) for number in range(30)]
     assert (tmp_path / "died").exists()
     begun = [int(path.name.split()[0]) for path in tmp_path.iterdir() if " by " in path.name]
@@ -260,7 +256,6 @@ def test_a_cluster_that_is_there_is_used_and_goes_on(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "squares": [0, 1, 4, 9, 16, 25, 36],
-        "done": 7,
         "told": [[number, number * number] for number in range(7)],
         "command": ctxbudget(*asked, tmp_path / "here").out,
         "error": "three is refused",

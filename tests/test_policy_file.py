@@ -258,6 +258,19 @@ def test_a_path_that_is_nowhere_is_told_with_the_folder(tmp_path: Path) -> None:
         load_policy("p.yaml", beside=tmp_path)
 
 
+def test_a_journal_keeps_the_label_beside_the_content() -> None:
+    varied = load_policy("masking:keep=5")
+    kept = varied.as_recorded
+    assert kept == {**varied.as_data, "label": "masking:keep=5"}
+    again = policy_from_data(kept)
+    assert (again.name, again.label) == ("masking", "masking:keep=5")
+    assert (again.policy, again.as_recorded) == (varied.policy, kept)
+    assert again.as_data == varied.as_data  # which a policy file may hold
+    # Journals from before labels were kept.
+    assert policy_from_data(varied.as_data).label == "masking"
+    assert load_policy("masking").as_recorded == load_policy("masking").as_data
+
+
 # ---- params
 
 PARAMS = """\

@@ -184,7 +184,7 @@ def test_the_policy_that_is_used(
 ) -> None:
     setup = set_up(tmp_path, text, **overrides)
     assert setup.policy.label == label
-    assert setup.start.policy == setup.policy.as_data
+    assert setup.start.policy == setup.policy.as_recorded
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,15 @@ def played(path: Path, *policies: str, runs: int = 100, seed: int = 7) -> list[P
     return play_runs(setups, counted(loaded.workflow, measure_for(loaded)), runs=runs, seed=seed)
 
 
+def test_progress_adds_up_to_the_runs(tmp_path: Path) -> None:
+    loaded = read_workflow(written(tmp_path, ONE_OUTPUT))
+    sizes = counted(loaded.workflow, measure_for(loaded))
+    told: list[int] = []
+    found = play_runs([set_up_run(loaded)], sizes, runs=30, seed=7, on_done=told.append)
+    assert len(found) == sum(told) == 30
+    assert told == [8, 8, 8, 6]
+
+
 def test_each_run_is_judged_by_what_it_draws(tmp_path: Path) -> None:
     found = played(written(tmp_path, ONE_OUTPUT), "moderate", runs=300)
     spread = Uniform(min_tokens=5000, max_tokens=14999)

@@ -544,8 +544,7 @@ def test_switches_of_tools_by_hand(tmp_path: Path, ctxbudget: Command) -> None:
     path = written(tmp_path, TOOL_SETS)
     said = ctxbudget("schedule", path, "--json").json
     # d holds both, so it peaks lowest at the very start: 5,000 + 10,000 + 1,000.
-    # c begins with what b leaves, and the web.
-    assert [one["peak_tokens"] for one in said["file"]["phases"]] == [8_000, 15_000, 15_000, 19_000]
+    assert [one["peak_tokens"] for one in said["file"]["phases"]] == [8_000, 15_000, 10_000, 19_000]
     assert said["schedule"]["peak_tokens"] == 16_000
     assert said["schedule"]["order"] == ["d", "b", "a", "c"]
     assert said["is_lowest"]
@@ -779,6 +778,10 @@ def test_errors_name_what_is_wrong(tmp_path: Path, ctxbudget: Command) -> None:
     assert "circle" in ctxbudget("schedule", circle).error
     assert "known are" in ctxbudget("schedule", "nothing_like_it").error
     assert "no such file" in ctxbudget("schedule", tmp_path / "none.yaml").error
+    gone = "permanent: [{id: x, file: gone.md}]\nphases: [{id: a}, {id: b}]\n"
+    path = written(tmp_path, gone)
+    error = ctxbudget("schedule", path).error
+    assert error.startswith(f"{path}:1: permanent[0].file: 'gone.md' in ")
     path = branches(tmp_path)
     for slack in ("-1%", "101%", "much", "2"):
         assert "expected a share" in ctxbudget("schedule", path, "--slack", slack).error

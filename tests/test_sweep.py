@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from commands import ROOT, Command, in_subprocess, on_terminal
+from commands import ROOT, Command, in_subprocess, on_terminal, written
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -22,7 +24,13 @@ from ctxbudget.config.policy_file import load_policy
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.types import Base, Limit
 from ctxbudget.report.sweep_terminal import print_sweep
-from ctxbudget.report.sweep_words import budgets_text, failure_text, reason_text, rule_text
+from ctxbudget.report.sweep_words import (
+    budgets_text,
+    failure_text,
+    front_rule,
+    reason_text,
+    rule_text,
+)
 from ctxbudget.sweep.front import beaters, unbeaten
 from ctxbudget.sweep.grid import Setting, budgets_of, grid, params_of
 from ctxbudget.sweep.outcome import Outcome
@@ -74,6 +82,15 @@ def test_the_grid_varies_a_param_where_there_is_one() -> None:
         ("clairvoyant", "20,000"),
     ]
     assert notes == ["ladder has no policy.keep: not varied there"]
+
+
+def test_the_grid_varies_a_policy_in_a_folder_with_an_equals_sign(tmp_path: Path) -> None:
+    folder = tmp_path / "run=1"
+    folder.mkdir()
+    rule = "{on: warn, select: {keep_last: $keep}, do: clear, why: x}"
+    path = written(folder, f"name: own\nparams: {{keep: 2}}\nrules: [{rule}]\n", "own.yaml")
+    settings, _ = grid([str(path)], [], {"keep": ("3", "5")}, has_bounds=False)
+    assert [one.policy.label for one in settings] == ["own:keep=3", "own:keep=5", "none"]
 
 
 def test_an_empty_grid_and_unknown_names_are_refused() -> None:
@@ -293,8 +310,9 @@ def test_beside_what_exceeds_its_budget_stands_what_keeps_it() -> None:
 
 
 def test_the_reason_says_the_rule_with_its_floors() -> None:
-    rule = rule_text(0.9, 0.85)
-    kept, over = swept(ladder=[ran("0.5", 9, 10)])
+    rows = swept(ladder=[ran("0.5", 9, 10)])
+    kept, over = rows
+    rule = rule_text(rows, 0.9, 0.85)
     said = reason_text(kept, None, ["10", "20"], rule)
     assert said.startswith("Recommended: ladder at a budget of 10, 50.0% of none (lowest cost")
     assert "recall of at least 0.9 and a mean quote recall of at least 0.85" in said
@@ -302,6 +320,24 @@ def test_the_reason_says_the_rule_with_its_floors() -> None:
         over, kept, ["10", "20"], rule
     )
     assert reason_text(None, None, [], rule).startswith("Nothing is recommended: no setting meets")
+    assert "costs as little with misses charged, recalls as much (items and" in front_rule(rows)
+
+
+def test_without_a_recall_no_sentence_speaks_of_one() -> None:
+    rows = [
+        replace(one, recall=None, quote_recall=None) for one in swept(ladder=[ran("0.5", 9, 10)])
+    ]
+    assert rule_text(rows, 0.9, 0.85) == (
+        "lowest cost, of the settings that ran everywhere, with no peak above the budget"
+    )
+    assert front_rule(rows).startswith(
+        "on the front of cost and peak: no other setting costs as little, has as low a peak and is "
+        "better in one of these; "
+    )
+    assert "recall" not in front_rule(rows)
+    half = [replace(rows[0], quote_recall=0.5), rows[1]]
+    assert "recall" in rule_text(half, 0.9, 0.85)
+    assert "recall" in front_rule(half)
 
 
 @pytest.mark.parametrize(
@@ -456,6 +492,13 @@ def test_what_was_typed_wrong_is_told_before_anything_is_made(
     assert not kept.exists()
 
 
+def test_a_workflow_that_names_a_missing_file_is_named(ctxbudget: Command, tmp_path: Path) -> None:
+    path = written(tmp_path, "phases:\n- {id: a, output: {file: gone.md}}\n")
+    asked = ("--policy", "masking", "--results", tmp_path / "r")
+    error = ctxbudget("sweep", "jwt_auth", path, *asked).error
+    assert error.startswith(f"{path}:2: phases[0].output.file: 'gone.md' in ")
+
+
 def test_an_empty_folder_and_one_without_sessions(ctxbudget: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").mkdir()
@@ -510,20 +553,23 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
     return in_subprocess("sweep", SESSION, *LONG, cwd=folder).out
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", "2", "1 --backend dask"])
 def test_it_can_be_interrupted_and_goes_on(
     ctxbudget: Command, tmp_path: Path, uninterrupted: str, workers: str
 ) -> None:
     asked = [*LONG, "--results", str(tmp_path / "r")]
     command = [sys.executable, "-m", "ctxbudget", "sweep", str(SESSION), *asked]
-    command += ["--workers", workers]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    command += ["--workers", *workers.split()]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     while process.poll() is None and not _lines(tmp_path / "r") > 1:
-        pass
-    process.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers, too
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "start the same command again" in told
+    assert told.splitlines()[1:] == ["", "ctxbudget: error: interrupted"]  # and no traceback
     before = _lines(tmp_path / "r")
     resumed = ctxbudget("sweep", SESSION, *asked)
     assert 1 < before < _lines(tmp_path / "r") == 1 + 35

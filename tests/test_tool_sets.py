@@ -57,9 +57,9 @@ def told(events: list[Event], thread: str = MAIN) -> list[str]:
         # What stands behind the first change is sent anew.
         (
             "  - {id: a, tools: [files, mail]}\n  - {id: b}",
-            "a, +files 2000, +mail 500, b, -mail, +web 8000, +mail 500",
+            "a, +files 2000, +mail 500, -mail, b, +web 8000, +mail 500",
         ),
-        ("  - {id: a, tools: [files]}\n  - {id: b, tools: []}", "a, +files 2000, b, -files"),
+        ("  - {id: a, tools: [files]}\n  - {id: b, tools: []}", "a, +files 2000, -files, b"),
         # Only a call carries them.
         (
             "  - {id: a, tools: [web]}\n  - {id: b, calls: 0, tools: []}\n  - {id: c, tools: [web]}",
@@ -121,6 +121,17 @@ def test_fresh_windows_keep_them(tmp_path: Path, ctxbudget: Command) -> None:
     found = ctxbudget("windows", path, "--handoff", "100", "--json").json
     # A fresh window for b: instructions, web and the hand-off.
     assert found["fresh"]["phases"][1]["peak_tokens"] == 5_000 + 8_000 + 100
+
+
+def test_a_phase_begins_without_the_tools_of_the_one_before(
+    tmp_path: Path, ctxbudget: Command
+) -> None:
+    phases = "  - {id: a, tools: [web]}\n  - {id: b, tools: []}\n  - {id: c, tools: [mail]}"
+    path = written(tmp_path, FLOW.format(phases=phases))
+    found = ctxbudget("simulate", path, "--json").json
+    assert [one["peak_tokens"] for one in found["phases"]] == [13_000, 5_000, 5_500]
+    said = ctxbudget("explain", path, "c", "--json").json
+    assert (said["start"]["tokens"], said["added"]["tokens"]) == (5_000, 500)
 
 
 def test_explain_names_them(tmp_path: Path, ctxbudget: Command) -> None:

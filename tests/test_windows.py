@@ -211,6 +211,20 @@ def test_mistakes_are_told_in_one_line(
     assert said in ctxbudget("windows", flow, *arguments).error
 
 
+@pytest.mark.parametrize(
+    ("size", "held", "whole"), [("98001", "98,001", "100,001"), ("200k", "200,000", "202,000")]
+)
+def test_hand_offs_that_do_not_fit_are_blamed(
+    ctxbudget: Command, flow: Path, size: str, held: str, whole: str
+) -> None:
+    """Beside the rules, of 2,000, a window of 100,000 has room for 98,000."""
+    assert ctxbudget("windows", flow, "--handoff", size).error == (
+        f"--handoff: hand-offs hold {held} of {whole} tokens that may not go from thread 'main', "
+        "over the hard limit of 100,000; choose a smaller size, or a larger window"
+    )
+    assert ctxbudget("windows", flow, "--handoff", 97_000).code == 0
+
+
 def test_what_is_no_workflow_of_several_phases(ctxbudget: Command, tmp_path: Path) -> None:
     assert "has a single phase" in ctxbudget("windows", "masking_study").error
     one = ctxbudget("windows", SESSION, "--phases", "one")

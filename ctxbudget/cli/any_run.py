@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from ctxbudget.cli.any_run_options import check_model
 from ctxbudget.cli.draw_runs import Many, draw
@@ -18,24 +18,21 @@ from ctxbudget.cli.replay_settings import (
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import SUFFIXES, find, names
-from ctxbudget.config.policy_file import load_policy, refuse_impossible
+from ctxbudget.config.policy_file import NONE, load_policy, refuse_impossible
 from ctxbudget.config.run_setup import set_up_run
 from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
-from ctxbudget.core.errors import ConfigError, SourceError
-from ctxbudget.core.events import Event
+from ctxbudget.core.errors import ConfigError, JournalError, SourceError
 from ctxbudget.core.pricing import InputCosts
 from ctxbudget.gate.drawn import outcome_of_runs
-from ctxbudget.gate.outcome import Outcome, Places, Source, outcome_of_replay, outcome_of_run
-from ctxbudget.journal import TextLine
+from ctxbudget.gate.outcome import Outcome, Source, outcome_of_replay, outcome_of_run
+from ctxbudget.gate.places import Places
 from ctxbudget.journal.reading import is_journal
 from ctxbudget.metrics import Metrics
-from ctxbudget.replay import RecordedRun, Settings, recorded_run, what_if
+from ctxbudget.replay import RecordedRun, Settings, what_if
 from ctxbudget.simulate import measure_for, simulate
 
 Under: TypeAlias = Callable[[str | None], Outcome]
 """Plays a run under a policy; None is its own, or `none` for a session of another program."""
-
-NONE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,52 +144,49 @@ def _journal(name: str, options: Options) -> Under:
 
     def under(policy: str | None) -> Outcome:
         if policy is not None:
-            return _replayed(name, _recorded_journal(name), policy, options)
+            from ctxbudget.cli.recorded_files import run_in_journal
+
+            run = run_in_journal(name)
+            _refuse_empty(name, run.calls)
+            return _replayed(name, run, policy, options, is_journal=True)
         if options.of_a_replay:
             raise ConfigError(
                 f"{name} is a journal and is taken as it ran; add --policy to replay it otherwise",
                 location=(options.of_a_replay[0],),
             )
         from ctxbudget.cli.journal_view import read_into
+        from ctxbudget.report.journal_json import policy_name
 
         metrics, places = Metrics(), Places()
         start = read_into(Path(name), [metrics, places])
-        label = str(start.policy.get("name", "its own"))
-        return outcome_of_run(name, Source.JOURNAL, label, metrics, places)
+        _refuse_empty(name, metrics.run.calls)
+        return outcome_of_run(name, Source.JOURNAL, policy_name(start), metrics, places)
 
     return under
 
 
-def _recorded_journal(name: str) -> RecordedRun:
-    from ctxbudget.cli.journal_view import read_into
-
-    records: list[Event | TextLine] = []
-    read_into(Path(name), [records.append], on_text=records.append)
-    return recorded_run(records, name)
+def _refuse_empty(name: str, calls: int) -> None:
+    """Check that there is something to judge: a run without a call keeps any limit."""
+    if not calls:
+        raise JournalError("holds no call yet; wait for its first one", path=name)
 
 
 def _session(name: str, options: Options) -> Under:
-    from ctxbudget.cli.journal_view import note
-    from ctxbudget.providers.prices import price_of
-    from ctxbudget.recorded.price_book import PriceBook
-    from ctxbudget.recorded.usage import RecordedFile
-    from ctxbudget.report.bill_notes import file_notes
-    from ctxbudget.transcripts.session import read_session
+    from ctxbudget.cli.recorded_files import session_in
 
-    file = RecordedFile(file=name)
-    run = read_session(file, PriceBook(price_of), options.agent).run
-    for one in file_notes(file):
-        note(one)
+    run = session_in(name, options.agent).run
     return lambda policy: _replayed(name, run, policy or NONE, options)
 
 
-def _replayed(name: str, run: RecordedRun, policy: str, options: Options) -> Outcome:
+def _replayed(
+    name: str, run: RecordedRun, policy: str, options: Options, *, is_journal: bool = False
+) -> Outcome:
     settings = _settings(run, options)
     loaded = load_policy(policy)
     refuse_impossible(loaded, settings.scale(run.start.scale))
     places = Places(costs=InputCosts(assumes_summaries=True))
     found = what_if(run, loaded, settings, listeners=[places])
-    return outcome_of_replay(name, found, places)
+    return outcome_of_replay(name, found, places, is_journal=is_journal)
 
 
 def _settings(run: RecordedRun, options: Options) -> Settings:

@@ -9,6 +9,7 @@ import click
 
 from ctxbudget.cli.completing import policies
 from ctxbudget.core.errors import ConfigError
+from ctxbudget.parallel import MOST_WORKERS, Backend
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +57,21 @@ def workflow_options(command: F) -> F:
     )
 
 
+allocator_option: Final = click.option(
+    "--allocator", metavar="NAME", help="fixed, dynamic, reserve or MODULE:ATTR."
+)
+
+
+def workers_option(text: str) -> Callable[[F], F]:
+    """Return what gives a command --workers; `text` is its help."""
+    return click.option("--workers", type=click.IntRange(1, MOST_WORKERS), metavar="N", help=text)
+
+
+def backend_option(text: str) -> Callable[[F], F]:
+    """Return what gives a command --backend; `text` is its help."""
+    return click.option("--backend", type=click.Choice([one.value for one in Backend]), help=text)
+
+
 def drawn_options(command: F) -> F:
     """Give a command --runs (as `run_count`), --seed, --workers and --backend."""
     return _all_of(
@@ -68,17 +84,8 @@ def drawn_options(command: F) -> F:
             help="Draw what is uncertain N times; say how likely each level is.",
         ),
         click.option("--seed", type=int, metavar="N", help="Of the draws; default 0."),
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 1024),
-            metavar="N",
-            help="Play --runs in so many processes; default 1, or what a cluster has.",
-        ),
-        click.option(
-            "--backend",
-            type=click.Choice(["processes", "ray", "dask"]),
-            help="Who plays --runs; default processes.",
-        ),
+        workers_option("Play --runs in so many processes; default 1, or what a cluster has."),
+        backend_option("Who plays --runs; default processes."),
     )
 
 

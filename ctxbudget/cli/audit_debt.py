@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-
-import click
-
-from ctxbudget.cli.journal_view import note
+from ctxbudget.cli.output import note
+from ctxbudget.cli.progress import counted_bar
 from ctxbudget.core.errors import CtxBudgetError
 from ctxbudget.debt import LEAST_CALLS, debt_of
 from ctxbudget.recorded.bill import Bill, Thread
@@ -25,8 +20,11 @@ _NOT_OURS = "a journal of ctxbudget, whose prompts a policy has made already; `c
 def debt_rows(bill: Bill) -> list[DebtRow]:
     """Return the rows of a finished bill with the debt of each; what is left out is told."""
     threads = ordered_threads(bill.threads)
-    with _progress(threads) as shown:
-        rows = [_row(thread, bill.prices) for thread in shown]
+    rows = []
+    with counted_bar("replaying", len(threads)) as on_done:
+        for thread in threads:
+            rows.append(_row(thread, bill.prices))
+            on_done(1)
     for row in rows:
         if row.debt is None and not _is_short(row.thread):
             note(f"{row.thread.name}: {row.left_out}; its debt is left out")
@@ -59,13 +57,3 @@ def _unfit(thread: Thread) -> str:
 
 def _is_short(thread: Thread) -> bool:
     return thread.sums.calls < LEAST_CALLS
-
-
-@contextmanager
-def _progress(threads: Sequence[Thread]) -> Iterator[Iterable[Thread]]:
-    """Yield the threads, with a bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield threads
-        return
-    with click.progressbar(threads, label="replaying", file=sys.stderr) as bar:
-        yield bar

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ctxbudget.cli.html_file import check_html, write_html
-from ctxbudget.cli.journal_view import note
-from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.output import console, note, print_json
 from ctxbudget.cli.progress import bar
-from ctxbudget.core.errors import ConfigError, SourceError
+from ctxbudget.cli.recorded_files import tell_unread
+from ctxbudget.core.errors import ConfigError, SourceError, reason_of
 from ctxbudget.providers.prices import price_date, price_of
 from ctxbudget.recorded.bill import Bill, By
 from ctxbudget.recorded.files import STDIN, found_files, opened
 from ctxbudget.recorded.formats import READ, RefusedError, usage_rows
 from ctxbudget.recorded.lines import unpacked
+from ctxbudget.recorded.own_journal import SOURCE as OWN_JOURNAL
 from ctxbudget.recorded.price_book import PriceBook
 from ctxbudget.recorded.usage import RecordedFile, UsageRow
 
@@ -150,7 +151,7 @@ def _read_all(bill: Bill, paths: Sequence[str]) -> list[RecordedFile]:
             except RefusedError as error:
                 refused.append(_Refused(f"{name}: {error}", bool(error.step)))
             except OSError as error:
-                reason = (error.strerror or "cannot be read").lower()
+                reason = reason_of(error, "cannot be read")
                 refused.append(_Refused(f"{name}: {reason}"))
             else:
                 files.append(file)
@@ -169,7 +170,18 @@ def _empty(folder: str) -> _Refused:
 def _read(bill: Bill, file: RecordedFile, shown: Shown) -> None:
     with opened(file.file) as stream:
         rows = usage_rows(unpacked(stream), file)
-        bill.add(file, shown.rows(file.file, rows, stream))
+        bill.add(file, _begun(shown.rows(file.file, rows, stream), file))
+
+
+def _begun(rows: Iterator[UsageRow], file: RecordedFile) -> Iterator[UsageRow]:
+    """Pass a file's rows on; refuse a journal of ours that holds no run, when it has been read."""
+    is_begun = False
+    for row in rows:
+        is_begun = True
+        yield row
+    is_begun = is_begun or file.silent_calls > 0 or file.project is not None
+    if file.source == OWN_JOURNAL and not is_begun:
+        raise RefusedError("holds no run yet", step="wait for its first event")
 
 
 def _nothing_read(refused: Sequence[_Refused]) -> str:
@@ -180,11 +192,10 @@ def _nothing_read(refused: Sequence[_Refused]) -> str:
 
 
 def _tell(bill: Bill, files: Sequence[RecordedFile], *, is_whole: bool) -> None:
-    from ctxbudget.report.bill_notes import bill_notes, file_notes
+    from ctxbudget.report.bill_notes import bill_notes
 
     for file in files:
-        for one in file_notes(file, is_whole=is_whole):
-            note(one)
+        tell_unread(file, is_whole=is_whole)
     for one in bill_notes(bill, files if is_whole else ()):
         note(one)
 

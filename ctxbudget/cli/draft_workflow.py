@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.new_workflow import path_of, refuse_to_replace, write
 from ctxbudget.cli.output import print_json
-from ctxbudget.core.errors import ConfigError, SourceError
+from ctxbudget.cli.recorded_files import tell_unread
+from ctxbudget.core.errors import ConfigError, SourceError, reason_of
 from ctxbudget.drafting import Cut, Draft, Recorded, as_data, as_yaml, drafted, steps_of
 from ctxbudget.journal.reading import is_journal
 from ctxbudget.providers.prices import price_of
@@ -65,7 +65,7 @@ def draft_of(session: str, agent: str | None, phases: str) -> Draft:
     file = RecordedFile(file=session)
     exchanges = _exchanges(file, agent)
     recorded = recorded_session(exchanges, file, PriceBook(price_of), agent)
-    _tell(file)
+    tell_unread(file)
     name = "stdin" if session == STDIN else os.path.basename(session)
     return drafted(
         steps_of(exchanges, recorded.run),
@@ -94,7 +94,7 @@ def _exchanges(file: RecordedFile, agent: str | None) -> list[Exchange]:
         with opened(file.file) as stream:
             found = list(exchanges_of(recognized(unpacked(stream), file), file, agent))
     except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
+        reason = reason_of(error, "cannot be read")
         raise SourceError(f"{file.file}: {reason}; check the path") from None
     except RefusedError as error:
         step = "" if error.step else f"; name a file that holds {READ}"
@@ -105,10 +105,3 @@ def _exchanges(file: RecordedFile, agent: str | None) -> list[Exchange]:
             "lists those that it does"
         )
     return found
-
-
-def _tell(file: RecordedFile) -> None:
-    from ctxbudget.report.bill_notes import file_notes
-
-    for one in file_notes(file):
-        note(one)

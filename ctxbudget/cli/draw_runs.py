@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ctxbudget.cli.progress import counted_bar
-from ctxbudget.config.run_setup import RunSetup, placed
-from ctxbudget.config.sizes import Counted, counted
+from ctxbudget.config.run_setup import RunSetup
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.odds.runs import Played, play_runs
 from ctxbudget.parallel import Backend
-from ctxbudget.simulate import measure_for
+from ctxbudget.simulate import sizes_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +67,10 @@ def draw(setups: Sequence[RunSetup], many: Many) -> list[Played]:
     with counted_bar("simulating", many.runs) as on_done:
         return play_runs(
             setups,
-            _sizes(setups[0]),
+            sizes_for(setups[0].loaded),
             runs=many.runs,
             seed=many.seed,
             workers=many.workers,
             backend=many.backend,
             on_done=on_done,
         )
-
-
-def _sizes(setup: RunSetup) -> Counted:
-    try:
-        return counted(setup.loaded.workflow, measure_for(setup.loaded))
-    except ConfigError as error:
-        raise placed(error, setup.loaded.document) from None

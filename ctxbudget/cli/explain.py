@@ -6,29 +6,16 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.completing import phases, policies, workflows
+from ctxbudget.cli.any_run_options import allocator_option, policy_option, workflow_options
+from ctxbudget.cli.completing import phases, workflows
 
 
 @click.command("explain")
 @click.argument("workflow", shell_complete=workflows)
 @click.argument("phase", shell_complete=phases)
-@click.option(
-    "--policy",
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="Another policy. NAME:key=value sets a param.",
-)
-@click.option("--allocator", metavar="NAME", help="fixed, dynamic, reserve or MODULE:ATTR.")
-@click.option(
-    "--budget", metavar="LIMIT", help="Input tokens allowed: 7500, 60k or 30% (of window)."
-)
-@click.option("--window", metavar="TOKENS", help="The model's window: 200000 or 200k.")
-@click.option("--model", metavar="NAME", help="The run's model.")
-@click.option(
-    "--deliver",
-    type=click.Choice(["together", "in_turn"]),
-    help="How the outputs of one wave arrive.",
-)
+@policy_option("Another policy. NAME:key=value sets a param.")
+@allocator_option
+@workflow_options
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 def command(**options: Any) -> None:
     """Say in words what happens in PHASE of WORKFLOW when it is simulated.

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import click
 
 from ctxbudget.cli.output import print_json, wrapped
-from ctxbudget.config.fields import budget_option, tokens_option
+from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.lookup import find
-from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
-from ctxbudget.config.workflow_file import Deliver, PhasePart, read_workflow
+from ctxbudget.config.run_setup import RunSetup, set_up_run
+from ctxbudget.config.workflow_file import PhasePart, read_workflow
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.graph import PhaseGraph
 from ctxbudget.report import phase_words
@@ -34,15 +34,15 @@ def run(
     """Simulate the workflow and tell of the phase.
 
     Raises:
-        ConfigError: the workflow cannot be read, or has no such phase.
+        ConfigError: the workflow cannot be read or has no such phase, or an option is wrong.
     """
-    overrides = Overrides(
+    overrides = workflow_overrides(
         policy=policy,
         allocator=allocator,
-        budget=budget_option(budget, "--budget") if budget is not None else None,
-        window_tokens=tokens_option(window, "--window") if window is not None else None,
-        deliver=Deliver(deliver) if deliver is not None else None,
-        model=model or None,
+        budget=budget,
+        window=window,
+        model=model,
+        deliver=deliver,
     )
     loaded = read_workflow(find("workflows", workflow))
     setup = set_up_run(loaded, overrides)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ctxbudget.cli.whole_file import whole_file
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from ctxbudget.report.html.page import Page
@@ -40,7 +40,7 @@ def check_html(path: Path | None) -> None:
     try:
         _check_place(path)
     except OSError as error:
-        raise _refused(path, (error.strerror or "cannot be written").lower()) from None
+        raise _refused(path, reason_of(error, "cannot be written")) from None
 
 
 def _check_place(path: Path) -> None:
@@ -77,7 +77,7 @@ def write_html(path: Path, page: Page) -> None:
         with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise _refused(path, (error.strerror or "cannot be written").lower()) from None
+        raise _refused(path, reason_of(error, "cannot be written")) from None
     size = len(text.encode()) / 1e6
     click.echo(
         f"ctxbudget: report written to {path} ({size:.1f} MB); open it in a browser", err=True

@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from ctxbudget.cli.answers import given, output_tokens, rounds_of
-from ctxbudget.cli.journal_view import note
 from ctxbudget.cli.new_workflow import STDOUT, checked, in_words, path_of, refuse_to_replace, write
-from ctxbudget.cli.output import print_json
+from ctxbudget.cli.output import note, print_json
 from ctxbudget.config.document import read_document
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.counting.counters import MemoCounter, counter

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.completing import policies
+from ctxbudget.cli.any_run_options import policy_option
 
 
 @click.command("init")
@@ -21,12 +21,7 @@ from ctxbudget.cli.completing import policies
     help="What a phase hands on: small, medium (3,000 tokens), large, or tokens.",
 )
 @click.option("--rounds", metavar="N", help="Rounds of tools in a phase (8).")
-@click.option(
-    "--policy",
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="What leaves the prompt (what suits the phases).",
-)
+@policy_option("What leaves the prompt (what suits the phases).")
 @click.option("--yes", is_flag=True, help="Ask nothing: take what is not given as shown here.")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 def command(**options: Any) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TypeAlias
 
-import click
-
-from ctxbudget.core.errors import JournalError, SourceError, near_misses
+from ctxbudget.cli.output import note
+from ctxbudget.cli.progress import bar
+from ctxbudget.core.errors import JournalError, SourceError, near_misses, reason_of
 from ctxbudget.core.events import Event, RunStarted
 from ctxbudget.journal import TextLine, is_locked
 from ctxbudget.journal.reading import placed_records
-from ctxbudget.report.plain import one_line
 
 Heard: TypeAlias = Callable[[Event], object]
 
@@ -64,7 +62,7 @@ def read_into(
                     start = _first(record, path) if start is None else start
                     _tell(record, heard, path, placed.number)
     except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
+        reason = reason_of(error, "cannot be read")
         raise JournalError(f"{reason}; check the path", path=str(path)) from None
     except JournalError as error:
         if error.line in (None, 1) and _is_something_else(path):
@@ -111,26 +109,22 @@ def _say_what_is_missing(path: Path, torn: str) -> None:
     note(f"{path}: {torn}")
 
 
-def note(message: str) -> None:
-    """Say something on stderr that is no error."""
-    click.echo(f"ctxbudget: note: {one_line(message)}", err=True)
-
-
 @contextmanager
 def _progress(file: IO[bytes], *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Yield what is told line numbers and offsets; it draws a bar for a large file on a terminal."""
     size_bytes = os.fstat(file.fileno()).st_size
-    if quiet or size_bytes < LARGE_BYTES or not sys.stderr.isatty():
-        yield lambda number, end_bytes: None
-        return
-    with click.progressbar(length=size_bytes, label="reading", file=sys.stderr) as bar:
+    with nullcontext() if quiet or size_bytes < LARGE_BYTES else bar() as progress:
+        if progress is None:
+            yield lambda number, end_bytes: None
+            return
+        task = progress.add_task("reading", total=size_bytes)
 
         def told(number: int, end_bytes: int) -> None:
             if number % STEP_RECORDS == 0:
-                bar.update(end_bytes - bar.pos)
+                progress.update(task, completed=end_bytes)
 
         yield told
-        bar.update(size_bytes - bar.pos)
+        progress.update(task, completed=size_bytes)
 
 
 def check_known(what: str, name: str | None, known: Iterable[str]) -> None:

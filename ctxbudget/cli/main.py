@@ -14,6 +14,7 @@ from typing import TextIO, cast
 import click
 
 from ctxbudget._version import __version__
+from ctxbudget.cli.exit_codes import FINE, INTERRUPTED, READER_GONE, USER_ERROR
 from ctxbudget.cli.output import ClosedStdout, StdoutClosedError, complain
 from ctxbudget.core.errors import CtxBudgetError
 
@@ -45,11 +46,6 @@ One that Python keeps for itself has `_` behind it there.
 
 ASKED_BY_A_SHELL = "_CTXBUDGET_COMPLETE"
 """Set where a shell asks what fits at the cursor; click answers it, and ends the program."""
-
-USER_ERROR = 2
-INTERRUPTED = 130
-READER_GONE = 141
-"""As a shell counts a death by SIGPIPE: neither a success nor a failed gate."""
 
 
 class LazyGroup(click.Group):
@@ -128,7 +124,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except SystemExit as ended:
         if ASKED_BY_A_SHELL in os.environ:
-            return int(ended.code or 0)
+            return int(ended.code or FINE)
         # So do click and rich end when the reader of our output goes, as `head` does.
         return READER_GONE
     except StdoutClosedError:  # whoever closed it wants to hear nothing
@@ -136,7 +132,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         complain(f"{error.strerror or error}; free some space or choose another place".lower())
         return USER_ERROR
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else FINE
 
 
 def _with_next_step(error: click.ClickException) -> str:

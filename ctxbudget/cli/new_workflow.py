@@ -9,9 +9,10 @@ from typing import Final
 
 from ctxbudget.config.run_setup import RunSetup, set_up_run
 from ctxbudget.config.workflow_file import workflow_of_text
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, reason_of
 from ctxbudget.metrics import Metrics
 from ctxbudget.report.money import usd_cell
+from ctxbudget.report.plain import how_many
 from ctxbudget.simulate import measure_for, simulate
 
 STDOUT: Final = "-"
@@ -46,10 +47,10 @@ def in_words(one: Checked) -> str:
     if unknown:
         cost += f"; the price of {', '.join(unknown)} is not known"
     return (
-        f"{phases:,} phase{'' if phases == 1 else 's'} under policy {one.setup.policy.label}: "
+        f"{how_many(phases, 'phase')} under policy {one.setup.policy.label}: "
         f"peaks at {run.peak_tokens:,} tokens in phase {worst.id} "
         f"({run.peak_tokens / run.budget_tokens:.1%} of a budget of {run.budget_tokens:,}), sends "
-        f"{run.sent_tokens:,} in {run.calls:,} call{'' if run.calls == 1 else 's'}{cost}"
+        f"{run.sent_tokens:,} in {how_many(run.calls, 'call')}{cost}"
     )
 
 
@@ -93,5 +94,5 @@ def write(path: Path, text: str, *, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
+        reason = reason_of(error, "cannot be written")
         raise ConfigError(f"{reason}; choose another place", path=str(path)) from None

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from io import TextIOBase
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import click
 
@@ -28,6 +28,7 @@ _PLAIN_COLUMNS = 80
 
 _COUNT = re.compile(r"[0-9]{1,6}")
 _BREAKS = re.compile(r"\s*[\r\n]\s*")
+_TRAILING = re.compile(r" +$", re.MULTILINE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -56,11 +57,33 @@ class ClosedStdout(TextIOBase):
         raise StdoutClosedError(errno.EBADF, "stdout is closed")
 
 
+class Trimmed(TextIOBase):
+    """Stands before a stream that is no terminal: what is written loses the blanks that end a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write whole lines."""
+        return self._stream.write(_TRAILING.sub("", text))
+
+    def flush(self) -> None:
+        """Write out what the stream still holds."""
+        self._stream.flush()
+
+
 def complain(message: str) -> None:
     """Print an error as one line on stderr, with nothing in it that a terminal would obey."""
     line = _BREAKS.sub(" ", message)
     safe = _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
     click.echo(f"ctxbudget: error: {safe}", err=True)
+
+
+def note(message: str) -> None:
+    """Say something on stderr that is no error."""
+    from ctxbudget.report.plain import one_line
+
+    click.echo(f"ctxbudget: note: {one_line(message)}", err=True)
 
 
 def print_json(value: Any) -> None:
@@ -78,6 +101,7 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(
+        file=None if sys.stdout.isatty() else cast("IO[str]", Trimmed(sys.stdout)),
         width=max(LEAST_COLUMNS, _columns()),
         highlight=False,
         soft_wrap=False,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import click
 
 from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.html_file import check_html, write_html
-from ctxbudget.cli.journal_view import note, read_into
-from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.output import console, note, print_json
+from ctxbudget.cli.progress import bar_over
+from ctxbudget.cli.recorded_files import run_in_journal, session_in
 from ctxbudget.cli.replay_settings import (
     other_model,
     price_said,
@@ -24,26 +23,27 @@ from ctxbudget.cli.replay_settings import (
 )
 from ctxbudget.config.fields import tokens_option
 from ctxbudget.config.policy_file import (
+    BOUNDS,
+    NONE,
     LoadedPolicy,
     load_policy,
     policy_from_data,
     refuse_impossible,
 )
-from ctxbudget.core.errors import BudgetExceededError, ConfigError, PolicyError, SourceError
-from ctxbudget.core.events import Event
-from ctxbudget.journal import TextLine
+from ctxbudget.core.errors import (
+    BudgetExceededError,
+    ConfigError,
+    PolicyError,
+    SourceError,
+    reason_of,
+)
 from ctxbudget.journal.reading import is_journal
-from ctxbudget.providers.prices import price_date, price_of
-from ctxbudget.recorded.price_book import PriceBook
-from ctxbudget.recorded.usage import RecordedFile
-from ctxbudget.replay import RecordedRun, Settings, WhatIf, recorded_run, what_if
+from ctxbudget.providers.prices import price_date
+from ctxbudget.replay import RecordedRun, Settings, WhatIf, what_if
 from ctxbudget.replay.prompt_files import PromptFiles, prompt_files
 from ctxbudget.report.drawn import Drawing, listeners
 from ctxbudget.report.replayed import Replayed
-from ctxbudget.transcripts.session import RecordedSession, read_session
-
-NONE: Final = "none"
-BOUNDS: Final = ("unbounded", "clairvoyant")
+from ctxbudget.transcripts.session import RecordedSession
 
 
 def run(
@@ -100,6 +100,10 @@ def run(
         from ctxbudget.report.html.of_replay import replayed_page
 
         write_html(html, replayed_page(replayed, drawing))
+    _print(replayed, misses=misses, as_machine=as_machine, as_markdown=as_markdown)
+
+
+def _print(replayed: Replayed, *, misses: bool, as_machine: bool, as_markdown: bool) -> None:
     if as_machine:
         from ctxbudget.report.what_if_json import replayed_as_data
 
@@ -121,14 +125,10 @@ def _read(name: str, agent: str | None) -> tuple[RecordedRun, RecordedSession | 
     """Return a session's run, and how well it could be rebuilt if it is not one of ours."""
     if is_journal(Path(name)):
         refuse_agent_of_journal(agent)
-        records: list[Event | TextLine] = []
-        read_into(Path(name), [records.append], on_text=records.append)
-        return recorded_run(records, name), None
+        return run_in_journal(name), None
     if os.path.isdir(name):
         raise SourceError(f"{name}: is a directory; name one session file in it")
-    file = RecordedFile(file=name)
-    found = read_session(file, PriceBook(price_of), agent)
-    _tell(file)
+    found = session_in(name, agent)
     return found.run, found
 
 
@@ -142,13 +142,6 @@ def _tell_unpriced(read: RecordedSession | None, settings: Settings) -> None:
     if read is not None and read.unpriced and settings.model is None and settings.price is None:
         names = ", ".join(model or "(not recorded)" for model in read.unpriced)
         note(f"the price of {names} is not known, so costs are not; use --price or --model")
-
-
-def _tell(file: RecordedFile) -> None:
-    from ctxbudget.report.bill_notes import file_notes
-
-    for one in file_notes(file):
-        note(one)
 
 
 def _without_losses(recorded: RecordedRun) -> WhatIf:
@@ -184,7 +177,7 @@ def _replays(
     left_out: list[Exception] = []
     always = {NONE, *BOUNDS}
     named = sum(one.label not in always for one in chosen)
-    with _progress(chosen) as policies:
+    with bar_over("replaying", chosen, lambda one: one.label) as policies:
         for one in policies:
             try:
                 refuse_impossible(one, settings.scale(recorded.start.scale))
@@ -212,21 +205,6 @@ def _too_small(error: Exception, recorded: RecordedRun, settings: Settings) -> E
 
 
 @contextmanager
-def _progress(chosen: Sequence[LoadedPolicy]) -> Iterator[Iterable[LoadedPolicy]]:
-    """Yield the policies, with a bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield chosen
-        return
-    with click.progressbar(
-        chosen,
-        label="replaying",
-        file=sys.stderr,
-        item_show_func=lambda one: None if one is None else one.label,
-    ) as bar:
-        yield bar
-
-
-@contextmanager
 def _files(folder: str | None, recorded: RecordedRun) -> Iterator[PromptFiles | None]:
     if folder is None:
         yield None
@@ -235,7 +213,7 @@ def _files(folder: str | None, recorded: RecordedRun) -> Iterator[PromptFiles | 
         with prompt_files(Path(folder), recorded) as files:
             yield files
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
+        reason = reason_of(error, "cannot be written")
         raise SourceError(f"--prompts {folder}: {reason}; name another folder") from None
 
 

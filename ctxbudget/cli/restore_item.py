@@ -13,9 +13,9 @@ import click
 
 from ctxbudget._version import __version__
 from ctxbudget.cli.item_view import ItemView, written_text
-from ctxbudget.cli.journal_view import check_known, note
-from ctxbudget.cli.output import print_json
-from ctxbudget.core.errors import CtxBudgetError, JournalError, SourceError
+from ctxbudget.cli.journal_view import check_known
+from ctxbudget.cli.output import note, print_json
+from ctxbudget.core.errors import CtxBudgetError, JournalError, SourceError, reason_of
 from ctxbudget.core.events import Answered, Event, Fact
 from ctxbudget.live.parts import Options, Parts
 from ctxbudget.live.pieces import Block, media_of
@@ -133,7 +133,7 @@ def _write(out: Path, text: str) -> None:
         with out.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
             file.write(text)
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
+        reason = reason_of(error, "cannot be written")
         raise SourceError(f"{out}: {reason}; choose another place for --out") from None
 
 

@@ -14,6 +14,7 @@ import click
 from ctxbudget.cli.any_run import Options, any_run
 from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.draw_runs import GOES_WITH_RUNS, Many, many_runs
+from ctxbudget.cli.exit_codes import FINE, GATE_FAILED, USER_ERROR
 from ctxbudget.cli.output import complain, console, print_json
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.core.errors import ConfigError, CtxBudgetError
@@ -21,9 +22,6 @@ from ctxbudget.core.types import Base, Limit
 from ctxbudget.gate.limits import LIMITS, Asked, judged
 from ctxbudget.gate.outcome import Number
 from ctxbudget.report.gate_report import Checked, checked_as_data, checked_lines, checked_markdown
-
-GATE_FAILED: Final = 1
-USER_ERROR: Final = 2
 
 
 def run(
@@ -69,7 +67,7 @@ def run(
             out.print(line, style=None if is_kept else "bold red", markup=False, soft_wrap=True)
     if errors:
         return USER_ERROR
-    return 0 if all(one.is_kept for one in checked) else GATE_FAILED
+    return FINE if all(one.is_kept for one in checked) else GATE_FAILED
 
 
 # ---- limits

@@ -10,6 +10,7 @@ import click
 
 from ctxbudget.cli.any_run import Options, any_run
 from ctxbudget.cli.any_run_options import check_one_form
+from ctxbudget.cli.exit_codes import FINE, GATE_FAILED
 from ctxbudget.cli.output import console, print_json
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.gate.comparing import MAY_GROW, Allowed, Comparison, Growth, compare, growth
@@ -17,7 +18,6 @@ from ctxbudget.gate.outcome import BY_KEY, Unit
 from ctxbudget.report.diff_json import compared_as_data
 from ctxbudget.report.diff_markdown import compared_markdown
 
-GATE_FAILED: Final = 1
 OPTION: Final = "--fail-on-increase"
 
 _AMOUNT: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(%|[kKmM])?")
@@ -51,7 +51,7 @@ def run(
         click.echo(compared_markdown(found, judged))
     else:
         _print(found, judged)
-    return 0 if all(one.is_kept for one in judged) else GATE_FAILED
+    return FINE if all(one.is_kept for one in judged) else GATE_FAILED
 
 
 def _compared(

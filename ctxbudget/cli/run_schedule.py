@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
+from ctxbudget.cli.new_workflow import refuse_to_replace
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.priced import price_date_if
 from ctxbudget.cli.whole_file import whole_file
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import Overrides, set_up_run
 from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow, workflow_of_text
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, reason_of
 from ctxbudget.schedule.proposal import Proposal, propose
 from ctxbudget.schedule.rewriting import with_order
 from ctxbudget.simulate import measure_for, simulate
@@ -47,7 +48,7 @@ def run(
         text = _reordered_text(loaded, proposal)
         _check(text, target, overrides, proposal)
         _write(target, text)
-    date = _price_date(proposal)
+    date = price_date_if(proposal.as_filed.metrics.is_priced)
     if as_machine:
         from ctxbudget.report.schedule_json import proposal_data
 
@@ -74,14 +75,6 @@ def _slack_frac(given: str | None) -> float:
     return share
 
 
-def _price_date(proposal: Proposal) -> str | None:
-    if not proposal.as_filed.metrics.is_priced:
-        return None
-    from ctxbudget.providers.prices import price_date
-
-    return price_date()
-
-
 # ---- the file that is written
 
 
@@ -93,10 +86,9 @@ def _target(output: str | None, *, force: bool) -> Path | None:
     if not output.strip():
         raise ConfigError("is empty; name a file", location=("--write",))
     path = Path(output)
-    if os.path.lexists(path) and not force:
-        raise ConfigError("is there already; choose another name or add --force", path=output)
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file() and not path.is_dir():
         raise ConfigError("is not a file; choose another name", path=output)
+    refuse_to_replace(path, force=force)
     return path
 
 
@@ -106,7 +98,7 @@ def _reordered_text(loaded: LoadedWorkflow, proposal: Proposal) -> str:
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
     except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
+        reason = reason_of(error, "cannot be read")
         raise ConfigError(f"{reason}; check the path", path=path) from None
     number = {part.id: index for index, part in enumerate(loaded.workflow.phases)}
     return with_order(text, path, [number[name] for name in proposal.proposed.order])
@@ -140,5 +132,5 @@ def _write(path: Path, text: str) -> None:
         with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
+        reason = reason_of(error, "cannot be written")
         raise ConfigError(f"{reason}; choose another place", path=str(path)) from None

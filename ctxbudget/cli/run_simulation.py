@@ -11,15 +11,18 @@ import click
 
 from ctxbudget.cli.any_run_options import check_one_form
 from ctxbudget.cli.draw_runs import many_runs
+from ctxbudget.cli.exit_codes import FINE, GATE_FAILED
 from ctxbudget.cli.html_file import check_html, write_html
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.priced import price_date_if
 from ctxbudget.cli.simulate_runs import run_many
 from ctxbudget.cli.whole_file import whole_file
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.lookup import find
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow
-from ctxbudget.core.errors import JournalError
+from ctxbudget.core.errors import JournalError, reason_of
 from ctxbudget.core.types import Level
 from ctxbudget.journal import JournalWriter, is_journal, is_locked
 from ctxbudget.metrics import Metrics
@@ -30,8 +33,6 @@ from ctxbudget.simulate import measure_for, simulate
 
 GATES = (Level.WARN, Level.CRITICAL, Level.OVERFLOW)
 """Levels that --fail-on takes, mildest first; a graver one fails too."""
-
-GATE_FAILED = 1
 
 
 def run(
@@ -70,7 +71,7 @@ def run(
     with _journal(journal) as writer:
         runs = _run_all(loaded, setups, writer, drawing)
         none = _under_none(loaded, overrides, runs, drawing)
-    date = _price_date(runs[0][1])
+    date = price_date_if(runs[0][1].is_priced)
     if html is not None and drawing is not None:
         from ctxbudget.report.html.of_simulation import simulated_page
 
@@ -86,15 +87,6 @@ def run(
 
         terminal.print_simulation(console(), runs, none, _notes(setups[0]), date)
     return _gate(runs[0][1], fail_on)
-
-
-def _price_date(metrics: Metrics) -> str | None:
-    """Return how new the prices are, of a run that has any."""
-    if not metrics.is_priced:
-        return None
-    from ctxbudget.providers.prices import price_date
-
-    return price_date()
 
 
 def _run_all(
@@ -122,10 +114,10 @@ def _under_none(
 ) -> Metrics:
     """Return the same run under `none`."""
     for label, metrics in runs:
-        if label == "none":
+        if label == NONE:
             return metrics
-    setup = set_up_run(loaded, overrides.with_policy("none"))
-    return simulate(setup, measure_for(loaded), listeners(drawing, "none"))
+    setup = set_up_run(loaded, overrides.with_policy(NONE))
+    return simulate(setup, measure_for(loaded), listeners(drawing, NONE))
 
 
 @contextmanager
@@ -155,7 +147,7 @@ def _journal(path: Path | None) -> Iterator[JournalWriter | None]:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
+        reason = reason_of(error, "cannot be written")
         raise JournalError(f"{reason}; choose another place", path=str(path)) from None
 
 
@@ -214,7 +206,7 @@ def _failing(fail_on: str | None) -> tuple[Level, ...]:
 def _gate(metrics: Metrics, fail_on: str | None) -> int:
     """Return the exit code, after saying on stderr what crossed the gate."""
     if fail_on is None:
-        return 0
+        return FINE
     failing = _failing(fail_on)
     crossed = [
         event
@@ -222,7 +214,7 @@ def _gate(metrics: Metrics, fail_on: str | None) -> int:
         if event.level in failing and (event.scope == "run" or event.level == Level.OVERFLOW)
     ]
     if not crossed:
-        return 0
+        return FINE
     worst = max(crossed, key=lambda event: (failing.index(Level(event.level)), event.tokens))
     click.echo(
         f"ctxbudget: gate failed: --fail-on {fail_on}: {worst.level} in {worst.scope}, "

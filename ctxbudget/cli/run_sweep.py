@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ctxbudget.cli.journal_view import note
-from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.exit_codes import FINE, GATE_FAILED
+from ctxbudget.cli.output import console, note, print_json
 from ctxbudget.cli.progress import counted_bar
 from ctxbudget.config.lookup import find, names
-from ctxbudget.config.policy_file import read_policy
-from ctxbudget.config.sizes import counted
+from ctxbudget.config.policy_file import NONE, read_policy
 from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
-from ctxbudget.core.errors import ConfigError, SourceError, near_misses
+from ctxbudget.core.errors import ConfigError, SourceError, near_misses, reason_of
 from ctxbudget.parallel import Backend, run_all
 from ctxbudget.providers.prices import price_date
 from ctxbudget.recorded.files import STDIN, found_files
-from ctxbudget.report.sweep_json import sweep
+from ctxbudget.report.sweep_json import sweep_as_data
 from ctxbudget.report.sweep_words import all_budgets, reason_text, rule_text
-from ctxbudget.simulate import measure_for
-from ctxbudget.sweep.grid import NONE, Setting, budgets_of, grid, params_of
+from ctxbudget.simulate import sizes_for
+from ctxbudget.sweep.grid import Setting, budgets_of, grid, params_of
 from ctxbudget.sweep.outcome import Outcome
 from ctxbudget.sweep.results import Results, key_of
-from ctxbudget.sweep.summary import Row, best_within_budget, failures_of, recommended, rows_of
+from ctxbudget.sweep.summary import (
+    Failures,
+    Row,
+    best_within_budget,
+    failures_of,
+    recommended,
+    rows_of,
+)
 from ctxbudget.sweep.work import Done, Task, work
 from ctxbudget.writing.noted import as_text
 
 MOST_SETTINGS_AT_ONCE: Final = 8
 """Of one task: a session is read once for them, and not much is lost when a sweep is stopped."""
-
-NOTHING_FITS: Final = 1
 
 
 def run(
@@ -45,7 +50,7 @@ def run(
     results: Path,
     write: Path | None,
     workers: int | None,
-    backend: str,
+    backend: str | None,
     as_machine: bool,
 ) -> int:
     """Sweep, print, and return the exit code."""
@@ -62,61 +67,128 @@ def run(
     kept = Results(results)
     try:
         found, apart = _outcomes(
-            paths, settings, kept, workers, Backend(backend), are_workflows=are_workflows
+            paths,
+            settings,
+            kept,
+            workers,
+            Backend(backend or Backend.PROCESSES),
+            are_workflows=are_workflows,
         )
     except KeyboardInterrupt:
         note(f"what is finished is in {results}; start the same command again to go on")
         raise
     finally:
         kept.close()
+    swept = _swept(settings, found, apart)
+    choice = _choice(swept.rows, least_recall, least_quotes)
+    _print(swept, choice, as_machine=as_machine)
+    if write is None:
+        return FINE
+    if choice.row is None:
+        note(f"{write} is not written")
+        return GATE_FAILED
+    _write(write, choice.row, choice.reason)
+    return FINE
+
+
+# ---- what came of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Swept:
+    """What all settings came to.
+
+    Attributes:
+        subjects: how many count.
+        apart: why others are left out, by path.
+        partly_read: what of a subject could not be read, by path.
+    """
+
+    rows: Sequence[Row]
+    subjects: int
+    apart: Mapping[str, str]
+    partly_read: Mapping[str, str]
+    failures: Sequence[Failures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """What is recommended, if anything is.
+
+    Attributes:
+        within_budget: the best that keeps its budget, where `row` does not.
+    """
+
+    row: Row | None
+    within_budget: Row | None
+    reason: str
+
+
+def _swept(
+    settings: Sequence[Setting],
+    found: Mapping[str, Sequence[Outcome]],
+    unread: Mapping[str, str],
+) -> _Swept:
+    """Return what the outcomes of each subject come to; `unread` are those without any.
+
+    Raises:
+        SourceError: no subject is left.
+    """
     rows, without_none = rows_of(settings, found)
-    apart = dict(sorted((apart | without_none).items()))
+    apart = dict(sorted({**unread, **without_none}.items()))
     if not rows:
         raise SourceError(f"nothing could be swept: {next(iter(apart.values()))}")
-    chosen = recommended(rows, least_recall=least_recall, least_quotes=least_quotes)
+    kept = {path: own for path, own in found.items() if path not in without_none}
+    return _Swept(
+        rows=rows,
+        subjects=len(kept),
+        apart=apart,
+        partly_read={path: own[0].unread for path, own in kept.items() if own[0].unread},
+        failures=failures_of(settings, kept),
+    )
+
+
+def _choice(rows: Sequence[Row], least_recall: float, least_quotes: float) -> _Choice:
+    row = recommended(rows, least_recall=least_recall, least_quotes=least_quotes)
     within_budget = None
-    if chosen is None or chosen.over:
+    if row is None or row.over:
         within_budget = best_within_budget(
             rows, least_recall=least_recall, least_quotes=least_quotes
         )
-    rule = rule_text(least_recall, least_quotes)
-    reason = reason_text(chosen, within_budget, all_budgets(rows), rule)
-    failures = failures_of(settings, {k: v for k, v in found.items() if k not in without_none})
-    partly_read = {
-        path: own[0].unread for path, own in found.items() if own[0].unread and path not in apart
-    }
+    rule = rule_text(rows, least_recall, least_quotes)
+    reason = reason_text(row, within_budget, all_budgets(rows), rule)
+    return _Choice(row=row, within_budget=within_budget, reason=reason)
+
+
+def _print(swept: _Swept, choice: _Choice, *, as_machine: bool) -> None:
     if as_machine:
         print_json(
-            sweep(
-                rows,
-                apart=apart,
-                partly_read=partly_read,
-                failures=failures,
-                chosen=chosen,
-                within_budget=within_budget,
-                reason=reason,
+            sweep_as_data(
+                swept.rows,
+                apart=swept.apart,
+                partly_read=swept.partly_read,
+                failures=swept.failures,
+                chosen=choice.row,
+                within_budget=choice.within_budget,
+                reason=choice.reason,
                 price_date=price_date(),
             )
         )
-    else:
-        from ctxbudget.report.sweep_terminal import print_sweep
+        return
+    from ctxbudget.report.sweep_terminal import print_sweep
 
-        print_sweep(
-            console(),
-            rows,
-            subjects=len(found) - len(without_none),
-            apart=apart,
-            partly_read=partly_read,
-            failures=failures,
-            reason=reason,
-        )
-    if write is None:
-        return 0
-    if chosen is None:
-        note(f"{write} is not written")
-        return NOTHING_FITS
-    _write(write, chosen, reason)
-    return 0
+    print_sweep(
+        console(),
+        swept.rows,
+        subjects=swept.subjects,
+        apart=swept.apart,
+        partly_read=swept.partly_read,
+        failures=swept.failures,
+        reason=choice.reason,
+    )
+
+
+# ---- the work
 
 
 def _check_floor(floor: float, option: str) -> None:
@@ -195,7 +267,7 @@ def _keys(
         try:
             content = Path(path).read_bytes() + (_sizes(path) if are_workflows else b"")
         except OSError as error:
-            apart[path] = f"{path}: {(error.strerror or 'cannot be read').lower()}"
+            apart[path] = f"{path}: {reason_of(error, 'cannot be read')}"
             continue
         digest = hashlib.sha256(content).hexdigest()
         keys[path] = [key_of(digest, one, date) for one in settings]
@@ -204,13 +276,15 @@ def _keys(
 
 def _sizes(path: str) -> bytes:
     """Return the sizes of the texts and files that a workflow names, which may change beside it."""
-    loaded = read_workflow(Path(path))
-    return repr(counted(loaded.workflow, measure_for(loaded)).known).encode()
+    return repr(sizes_for(read_workflow(Path(path))).known).encode()
 
 
 def _parts(places: Sequence[int]) -> Iterator[Sequence[int]]:
     for first in range(0, len(places), MOST_SETTINGS_AT_ONCE):
         yield places[first : first + MOST_SETTINGS_AT_ONCE]
+
+
+# ---- the policy file that is written
 
 
 def _check_writable(path: Path, results: Path, settings: Sequence[Setting]) -> None:
@@ -240,7 +314,7 @@ def _check_writable(path: Path, results: Path, settings: Sequence[Setting]) -> N
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    reason = (error.strerror or "cannot be written").lower()
+    reason = reason_of(error, "cannot be written")
     return ConfigError(f"{path}: {reason}; choose another name", location=("--write",))
 
 

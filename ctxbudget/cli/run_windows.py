@@ -6,15 +6,16 @@ import click
 
 from ctxbudget.cli.any_run import is_workflow
 from ctxbudget.cli.any_run_options import check_one_form
-from ctxbudget.cli.journal_view import note
-from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.output import console, note, print_json
+from ctxbudget.cli.priced import price_date_if
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.fields import tokens_option
 from ctxbudget.config.lookup import find
 from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow, workflow_of_text
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.fresh import Windows, compare_windows
-from ctxbudget.report.windows_data import windows_as_data, windows_markdown
+from ctxbudget.fresh import compare_windows
+from ctxbudget.report.windows_json import windows_as_data
+from ctxbudget.report.windows_markdown import windows_markdown
 from ctxbudget.simulate import measure_for
 
 
@@ -37,7 +38,7 @@ def run(
     handoff_tokens = None if handoff is None else tokens_option(handoff, "--handoff")
     loaded = _loaded(file, agent, phases)
     found = compare_windows(loaded, overrides, measure_for(loaded), handoff_tokens)
-    date = _price_date(found)
+    date = price_date_if(found.long.metrics.is_priced)
     if as_machine:
         print_json(windows_as_data(found, date))
     elif as_markdown:
@@ -63,11 +64,3 @@ def _loaded(name: str, agent: str | None, phases: str) -> LoadedWorkflow:
     found = workflow_of_text(as_yaml(draft_of(name, agent, phases)), name)
     note(f"{name}: compared by its draft; `ctxbudget workflow-from {name}` shows it")
     return found
-
-
-def _price_date(found: Windows) -> str | None:
-    if not found.long.metrics.is_priced:
-        return None
-    from ctxbudget.providers.prices import price_date
-
-    return price_date()

@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.any_run_options import drawn_options, policies_option, workflow_options
+from ctxbudget.cli.any_run_options import (
+    allocator_option,
+    drawn_options,
+    policies_option,
+    workflow_options,
+)
 from ctxbudget.cli.completing import workflows
 from ctxbudget.cli.html_file import html_option
 
@@ -15,7 +20,7 @@ from ctxbudget.cli.html_file import html_option
 @click.command("simulate")
 @click.argument("workflow", shell_complete=workflows)
 @policies_option("Use this policy; repeat to compare. NAME:key=value sets a param.")
-@click.option("--allocator", metavar="NAME", help="fixed, dynamic, reserve or MODULE:ATTR.")
+@allocator_option
 @workflow_options
 @click.option("--journal", type=click.Path(path_type=Path), help="Write every event as JSONL.")
 @html_option
@@ -34,6 +39,7 @@ def command(**options: Any) -> int:
     WORKFLOW is a YAML file or the name of a shipped one, such as jwt_auth or masking_study. No
     model is called. With several policies the first one is shown in full.
     Costs are of input and summaries; phases and agents that name a model keep it.
+    --journal, --html and --markdown are of one run, and do not go with --runs.
 
     \b
     Examples:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ctxbudget.cli.draw_runs import Many, draw
+from ctxbudget.cli.exit_codes import FINE, GATE_FAILED
 from ctxbudget.cli.output import console, print_json
+from ctxbudget.cli.priced import price_date_if
 from ctxbudget.config.run_setup import RunSetup
 from ctxbudget.core.types import Level
 from ctxbudget.report import odds_json
 
 if TYPE_CHECKING:
-    from ctxbudget.odds.tally import Odds, Reached
-
-GATE_FAILED = 1
+    from ctxbudget.odds.tally import Odds
 
 
 def run_many(
@@ -42,7 +42,7 @@ def run_many(
     played = draw(setups, many)
     found = odds([setup.policy.label for setup in setups], setups[0].graph.order, played)
     is_uncertain = loaded.workflow.is_uncertain
-    date = _price_date(setups)
+    date = price_date_if(any(setup.start.prices for setup in setups))
     if as_machine:
         print_json(
             odds_json.drawn_runs(
@@ -61,32 +61,15 @@ def run_many(
     return _gate(found, fail_on)
 
 
-def _price_date(setups: Sequence[RunSetup]) -> str | None:
-    """Return how new the prices are, where there are any."""
-    if not any(setup.start.prices for setup in setups):
-        return None
-    from ctxbudget.providers.prices import price_date
-
-    return price_date()
-
-
 def _gate(odds: Odds, fail_on: Sequence[Level]) -> int:
     """Return the exit code, after saying on stderr in how many runs the gate was crossed."""
     reached = odds.policies[0].reached
-    crossed = [(level, runs) for level in fail_on if (runs := _runs_at(reached, level))]
+    crossed = [(level, runs) for level in fail_on if (runs := reached.runs_at(level))]
     if not crossed:
-        return 0
+        return FINE
     level, runs = crossed[-1]
     click.echo(
         f"ctxbudget: gate failed: --fail-on {fail_on[0]}: {level} in {runs:,} of {odds.runs:,} runs",
         err=True,
     )
     return GATE_FAILED
-
-
-def _runs_at(reached: Reached, level: Level) -> int:
-    return {
-        Level.WARN: reached.warn_runs,
-        Level.CRITICAL: reached.critical_runs,
-        Level.OVERFLOW: reached.overflow_runs,
-    }[level]

@@ -7,19 +7,15 @@ from typing import Any
 
 import click
 
-from ctxbudget.cli.completing import policies
+from ctxbudget.cli.any_run_options import backend_option, policies_option, workers_option
+from ctxbudget.cli.completing import workflows
 
 
 @click.command("sweep")
-@click.argument("subjects", nargs=-1, required=True, metavar="WORKFLOW|SESSIONS...")
-@click.option(
-    "--policy",
-    "policies",
-    multiple=True,
-    metavar="NAME|FILE|MODULE:ATTR",
-    shell_complete=policies,
-    help="A policy to try; repeat for more.",
+@click.argument(
+    "subjects", nargs=-1, required=True, metavar="WORKFLOW|SESSIONS...", shell_complete=workflows
 )
+@policies_option("A policy to try; repeat for more.")
 @click.option("--budget", metavar="LIMITS", help="60k..200k (4 steps), 60k..200k/8, or 60k,30%.")
 @click.option(
     "--param",
@@ -55,18 +51,8 @@ from ctxbudget.cli.completing import policies
     metavar="FILE",
     help="Write the recommended setting as a policy file.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Work in so many processes; default 1, or what a cluster has.",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["processes", "ray", "dask"]),
-    default="processes",
-    help="Who works; default processes.",
-)
+@workers_option("Work in so many processes; default 1, or what a cluster has.")
+@backend_option("Who works; default processes.")
 @click.option("--json", "as_machine", is_flag=True, help="Print JSON for machines.")
 def command(**options: Any) -> int:
     """Try many settings on workflows or recorded sessions, and say which one to take.

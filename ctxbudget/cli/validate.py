@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctxbudget.cli.completing import either
+from ctxbudget.report.plain import how_many
 
 if TYPE_CHECKING:
     from ctxbudget.config.policy_file import LoadedPolicy
@@ -25,6 +26,7 @@ def command(files: tuple[str, ...]) -> int:
       ctxbudget validate flow.yaml
       ctxbudget validate workflows/*.yaml policies/*.yaml
     """
+    from ctxbudget.cli.exit_codes import FINE, USER_ERROR
     from ctxbudget.cli.output import complain
     from ctxbudget.core.errors import CtxBudgetError
 
@@ -35,7 +37,7 @@ def command(files: tuple[str, ...]) -> int:
         except CtxBudgetError as error:
             complain(str(error))
             failed = True
-    return 2 if failed else 0
+    return USER_ERROR if failed else FINE
 
 
 def _check(name: str) -> str:
@@ -55,7 +57,7 @@ def _check(name: str) -> str:
     simulate(setup, measure_for(loaded))  # finds missing files, and pins that do not fit
     phases, waves = len(setup.graph), len(setup.graph.waves())
     return (
-        f"a workflow of {_many(phases, 'phase')} in {_many(waves, 'wave')}, "
+        f"a workflow of {how_many(phases, 'phase')} in {how_many(waves, 'wave')}, "
         f"{setup.start.scale.budget_tokens:,} tokens of budget, policy {setup.policy.label}"
     )
 
@@ -63,9 +65,5 @@ def _check(name: str) -> str:
 def _policy_words(loaded: LoadedPolicy) -> str:
     rules = loaded.as_data.get("rules") or ()
     rent = loaded.as_data.get("rent")
-    lines = f" and a rent of {_many(len(rent['stays']), 'line')}" if rent else ""
-    return f"a policy of {_many(len(rules), 'rule')}{lines}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    lines = f" and a rent of {how_many(len(rent['stays']), 'line')}" if rent else ""
+    return f"a policy of {how_many(len(rules), 'rule')}{lines}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -20,13 +20,22 @@ from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.policy import Policy, RulePolicy
 from ctxbudget.core.types import Scale
 
-RESERVED = frozenset({"none", "unbounded", "clairvoyant"})
-"""Names that only the shipped policies may have: others are compared with them."""
+NONE: Final = "none"
+"""The policy that all others are compared with."""
+
+BOUNDS: Final = ("unbounded", "clairvoyant")
+"""Marks to compare with, which no live run can have."""
+
+RESERVED: Final = frozenset({NONE, *BOUNDS})
+"""Names that only the shipped policies may have."""
+
+LABEL: Final = "label"
+"""Key of a policy in a journal that is no part of its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedPolicy:
-    """A policy ready for the engine, with what a journal keeps of it."""
+    """A policy ready for the engine, with the data that it can be loaded from again."""
 
     name: str
     policy: Policy
@@ -41,6 +50,11 @@ class LoadedPolicy:
     """Whether it is only a mark to compare with."""
     reads_uses: bool = False
     """Whether it asks when items were last used."""
+
+    @property
+    def as_recorded(self) -> Mapping[str, Any]:
+        """What a journal keeps of it: its data, and a label that is not just its name."""
+        return self.as_data if self.label == self.name else {**self.as_data, LABEL: self.label}
 
 
 def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) -> LoadedPolicy:
@@ -109,11 +123,13 @@ def policy_from_data(data: Mapping[str, Any]) -> LoadedPolicy:
     """
     if set(data) == {"function"}:
         return _from_attribute(str(data["function"]))
+    content = {key: value for key, value in data.items() if key != LABEL}
     try:
-        return _loaded(PolicyFile.model_validate(data), data)
+        loaded = _loaded(PolicyFile.model_validate(content), content)
     except ValidationError as error:
         location, message = first_problem(error)
         raise ConfigError(message, location=("policy", *location)) from None
+    return replace(loaded, label=str(data[LABEL])) if LABEL in data else loaded
 
 
 def refuse_impossible(loaded: LoadedPolicy, scale: Scale) -> None:

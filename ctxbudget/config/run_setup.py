@@ -131,7 +131,7 @@ def _set_up(
         phases=phases,
         allocator=_allocator(loaded, overrides),
         thresholds=_thresholds(workflow.thresholds, scale),
-        policy=policy.as_data,
+        policy=policy.as_recorded,
         caches=caches_of(models),
         prices=prices_of(models, at or None),
         model=workflow.model or "",

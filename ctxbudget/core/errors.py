@@ -57,6 +57,11 @@ def near_misses(name: str, known: Iterable[str]) -> str:
     return f"known are: {shown or 'none'}"
 
 
+def reason_of(error: OSError, otherwise: str) -> str:
+    """Return why the system refused something, as a part of a sentence; `otherwise` if it says not."""
+    return (error.strerror or otherwise).lower()
+
+
 class PolicyError(CtxBudgetError):
     """A policy broke its contract, for example by naming an item that is not in the prompt.
 

@@ -30,7 +30,9 @@ from ctxbudget.core.types import LONGER_FORMS, Do, Item, Operation, Plan, Trigge
 from ctxbudget.core.watch import Entry, Filter, Slot
 
 NAMES_FRAC, LEAST_NAMES_TOKENS, MOST_NAMES_TOKENS = 0.05, 60, 250
-"""Of an item's tokens, what its names may take; never less or more than the other two."""
+"""Of an item's tokens, what its names may take; never less or more than the other two.
+
+Chosen by hand, not fitted."""
 
 NAMES_FILL_FRAC: Final = 0.6
 """How much of that names are taken to fill before they are listed.
@@ -38,7 +40,7 @@ NAMES_FILL_FRAC: Final = 0.6
 Source: measured on recorded coding sessions."""
 
 PRIOR_CALLS: Final = 20
-"""Calls without a loss that the estimate of how often a cache is lost starts from."""
+"""Calls without a loss that the estimate of how often a cache is lost starts from. Chosen by hand."""
 
 ANY: Final = Filter()
 

@@ -8,7 +8,16 @@ from decimal import Decimal
 from typing import Final
 
 from ctxbudget.core.errors import ConfigError
-from ctxbudget.gate.outcome import BY_KEY, MEASURES, Measure, Number, Numbers, Outcome, Unit
+from ctxbudget.gate.outcome import (
+    BY_KEY,
+    MEASURES,
+    Measure,
+    Number,
+    Numbers,
+    Outcome,
+    Source,
+    Unit,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,12 @@ class Comparison:
 
 
 def compare(before: Outcome, after: Outcome) -> Comparison:
-    """Return what differs between two runs; phases are the same if their ids are."""
+    """Return what differs between two runs; phases are the same if their ids are.
+
+    A replay beside a run that is none is told by the peak that both have: the main thread's.
+    """
+    if (before.source is Source.REPLAY) != (after.source is Source.REPLAY):
+        before, after = before.with_held_peak, after.with_held_peak
     both = [name for name in before.phases if name in after.phases]
     found = (
         change

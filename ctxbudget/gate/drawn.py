@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -19,18 +19,14 @@ from ctxbudget.gate.outcome import (
 )
 from ctxbudget.odds.runs import Outcome as OneRun
 from ctxbudget.odds.runs import Played
-from ctxbudget.odds.tally import Odds, PolicyOdds, Reached, odds
+from ctxbudget.odds.tally import Odds, PolicyOdds, odds
 
 N = TypeVar("N", int, Decimal)
 
 PERCENT: Final = 95
 """Of the runs do not exceed the number that is judged."""
 
-_AT: Final[dict[Level, Callable[[Reached], int]]] = {
-    Level.WARN: lambda reached: reached.warn_runs,
-    Level.CRITICAL: lambda reached: reached.critical_runs,
-    Level.OVERFLOW: lambda reached: reached.overflow_runs,
-}
+_LEVELS: Final = (Level.WARN, Level.CRITICAL, Level.OVERFLOW)
 
 
 def outcome_of_runs(file: str, setup: RunSetup, played: Sequence[Played], seed: int) -> Outcome:
@@ -49,7 +45,7 @@ def outcome_of_runs(file: str, setup: RunSetup, played: Sequence[Played], seed: 
     is_uncertain = setup.loaded.workflow.is_uncertain
     ended = [one.outcomes[0] for one in played if one.outcomes[0].stopped is None]
     policy = found.policies[0]
-    share = {level: at(policy.reached) / found.runs for level, at in _AT.items()}
+    share = {level: policy.reached.runs_at(level) / found.runs for level in _LEVELS}
     run = Numbers(
         peak_tokens=_p95([one.peak_tokens for one in ended], found.runs),
         sent_tokens=_p95([one.sent_tokens for one in ended], found.runs),
@@ -114,17 +110,17 @@ def _where(found: Odds, policy: PolicyOdds) -> Iterator[tuple[str, str]]:
         if tokens:
             phase = max(tokens, key=tokens.__getitem__)
             yield key, f"{word} in phase {phase}: p95 {tokens[phase]:,} tokens"
-    for level, at in _AT.items():
-        if count := at(policy.reached):
+    for level in _LEVELS:
+        if count := policy.reached.runs_at(level):
             yield f"{level}_probability", f"{count:,} of {found.runs:,} runs{_blame(policy, level)}"
 
 
 def _blame(policy: PolicyOdds, level: Level) -> str:
     """Return which phase a level is mostly reached in, or which is to blame for graver ones."""
-    at, worst = _AT[level], policy.most_to_blame
+    worst = policy.most_to_blame
     if level is Level.WARN:
-        row = max(policy.phases, key=lambda one: at(one.reached))
-        most = at(row.reached)
+        row = max(policy.phases, key=lambda one: one.reached.warn_runs)
+        most = row.reached.warn_runs
         return f", most in phase {row.phase}: {most:,}" if most else ""
     stopped = policy.stopped_runs
     cannot = f", {stopped:,} of which cannot go on" if stopped else ""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from ctxbudget.core.events import CallSent, Event, PhaseStarted, RunStarted
-from ctxbudget.core.pricing import Cost, InputCosts
 from ctxbudget.core.types import MAIN, Scale
+from ctxbudget.gate.places import Places
 from ctxbudget.metrics import Metrics, PhaseRow
 from ctxbudget.recall.losses import Miss
 from ctxbudget.replay import WhatIf
@@ -143,7 +142,11 @@ class Outcome:
         run, phases: the numbers; a run of a single phase has no others.
         where: for a measure's key, where in the run its number came about, in words.
         not_told: for a measure's key, why there is no number, and what to do.
+        held_tokens: the most that the main thread held; of a replay, `run` has the largest prompt.
         is_expected: it is the expected course of a workflow that leaves something to chance.
+        assumed_forms: shorter forms of a replay whose size is assumed.
+        breaks_off: where a journal stands that ends before its run does, in words; None if it
+            does not.
         draws: the runs that it is estimated from; None of a single one.
     """
 
@@ -155,61 +158,16 @@ class Outcome:
     phases: Mapping[str, Numbers]
     where: Mapping[str, str]
     not_told: Mapping[str, str]
+    held_tokens: int | None = None
     is_expected: bool = False
+    assumed_forms: int = 0
+    breaks_off: str | None = None
     draws: Draws | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A call of a run."""
-
-    phase: str | None
-    thread: str
-    call: int
-    tokens: int
-    """Of its prompt."""
-
-    def __str__(self) -> str:
-        thread = "" if self.thread == MAIN else f" of {self.thread}"
-        phase = "" if self.phase is None else f" in phase {self.phase}"
-        return f"call {self.call:,}{thread}{phase}"
-
-
-@dataclass(slots=True)
-class Places:
-    """A listener that notes at which calls a run's numbers came about."""
-
-    costs: InputCosts = field(default_factory=InputCosts)
-    is_phased: bool = False
-    """A single phase, such as that of a recorded session, says nothing of where."""
-    phase: str | None = None
-    largest: Place | None = None
-    dearest: Place | None = None
-    dearest_usd: Decimal = Decimal(0)
-    rewrites: list[Place] = field(default_factory=list)
-
-    def __call__(self, event: Event) -> None:
-        """Take an event in."""
-        cost = self.costs(event)
-        match event:
-            case RunStarted():
-                self.is_phased = len(event.phases) > 1
-            case PhaseStarted() if self.is_phased:
-                self.phase = event.phase
-            case CallSent():
-                self._sent(event, cost)
-            case _:
-                pass
-
-    def _sent(self, event: CallSent, cost: Cost | None) -> None:
-        place = Place(phase=self.phase, thread=event.thread, call=event.call, tokens=event.tokens)
-        if self.largest is None or place.tokens > self.largest.tokens:
-            self.largest = place
-        if event.rewritten_tokens > 0:
-            self.rewrites.append(place)
-        usd = None if cost is None else cost.usd
-        if usd is not None and (self.dearest is None or usd > self.dearest_usd):
-            self.dearest, self.dearest_usd = place, usd
+    @property
+    def with_held_peak(self) -> Outcome:
+        """The same with the peak that a run on paper, or as it ran, has."""
+        return replace(self, run=replace(self.run, peak_tokens=self.held_tokens))
 
 
 # ---- from a simulation or a journal
@@ -245,7 +203,9 @@ def outcome_of_run(
         phases=_phases(metrics, places),
         where=_where(metrics, places, _peak_place(metrics, places)),
         not_told={**NO_TEXTS[source], **_not_priced(metrics, NAME_A_MODEL)},
+        held_tokens=run.peak_tokens,
         is_expected=is_expected,
+        breaks_off=places.breaks_off,
     )
 
 
@@ -316,8 +276,10 @@ def why_not_priced(models: Sequence[str], step: str = NAME_A_MODEL) -> str:
 # ---- from a replay
 
 
-def outcome_of_replay(file: str, found: WhatIf, places: Places) -> Outcome:
-    """Return what a policy would have made of a recorded run."""
+def outcome_of_replay(
+    file: str, found: WhatIf, places: Places, *, is_journal: bool = False
+) -> Outcome:
+    """Return what a policy would have made of a recorded run; only a journal of ours has an end."""
     metrics, recall = found.metrics, found.recall
     misses: Sequence[Miss] = recall.misses if recall is not None else ()
     where = _where(metrics, places, _largest_place(places))
@@ -346,6 +308,9 @@ def outcome_of_replay(file: str, found: WhatIf, places: Places) -> Outcome:
         phases=_phases(metrics, places),
         where=where,
         not_told={**_not_priced(metrics, NAME_A_PRICE), **_not_used(found)},
+        held_tokens=run.peak_tokens,
+        assumed_forms=found.assumed_forms,
+        breaks_off=places.breaks_off if is_journal else None,
     )
 
 

@@ -15,6 +15,7 @@ from ctxbudget.core.events import Phase
 from ctxbudget.core.graph import PhaseGraph
 from ctxbudget.importing.parts import Part, ids_of, in_short, known_names, plain, refuse_circles
 from ctxbudget.importing.plan import (
+    MOST_ROUNDS,
     MOST_TIMES,
     Format,
     Notes,
@@ -152,15 +153,15 @@ class _Reader:
             return self._group(step, node)
         if kind == "loop":
             return self._loop(step, node)
-        helpers = self._helpers(name, node)
+        sub_agents = self._sub_agents(name, node)
         if shares:
-            if helpers:
+            if sub_agents:
                 self.lost.add("the last answer of a step that has sub-agents in the session", name)
             own = self._work(name, node, "session")
-            return replace(step, own=own, waves=[helpers] if helpers else [])
-        reads = [Sized(tokens=one.output.tokens, why=f"from {one.id}") for one in helpers]
+            return replace(step, own=own, waves=[sub_agents] if sub_agents else [])
+        reads = [Sized(tokens=one.output.tokens, why=f"from {one.id}") for one in sub_agents]
         agent = self._work(name, node, "agent", reads)
-        return replace(step, waves=[helpers, [agent]] if helpers else [[agent]])
+        return replace(step, waves=[sub_agents, [agent]] if sub_agents else [[agent]])
 
     def _condition(self, name: str, node: Part) -> str:
         condition = in_short(node.text("when"))
@@ -230,7 +231,7 @@ class _Reader:
             return Sized(tokens=self.sizes.script_tokens, why="assumed: an answer with a schema")
         return Sized(tokens=self.sizes.assumed.output_tokens)
 
-    def _helpers(self, name: str, node: Part) -> list[Work]:
+    def _sub_agents(self, name: str, node: Part) -> list[Work]:
         """Return the sub-agents that a node's agent may start."""
         agents = node.part("agents")
         found = []
@@ -239,7 +240,7 @@ class _Reader:
             if part is None:
                 continue
             model, said = self.model_of(part, name)
-            rounds = min(part.count("maxTurns") or self.sizes.assumed.rounds, 10_000)
+            rounds = min(part.count("maxTurns") or self.sizes.assumed.rounds, MOST_ROUNDS)
             found.append(
                 Work(
                     id=plain(one) or "agent",
@@ -326,8 +327,7 @@ class _Reader:
         if said in TIERS and provider not in CLAUDE:
             self.lost.add(f"the model {said} of {provider}, which its configuration names", name)
             return "", ""
-        model = called(TIERS.get(said, said))
-        return model, f"`{plain(said)}`" if model != said else ""
+        return called(said, TIERS.get(said, ""))
 
 
 def _kind(node: Part) -> str:

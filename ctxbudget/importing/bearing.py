@@ -9,11 +9,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from ctxbudget.importing.parts import Part, ids_of, in_short, known_names, plain, refuse_circles
-from ctxbudget.importing.plan import Format, Notes, Plan, Sized, Sizes, Step, Work, called
+from ctxbudget.importing.plan import (
+    MOST_ROUNDS,
+    Format,
+    Notes,
+    Plan,
+    Sized,
+    Sizes,
+    Step,
+    Work,
+    called,
+)
 
 NAME: Final = "a task file of bearing"
 
-MOST_TURNS: Final = 10_000
 KNOWN: Final = frozenset(
     {"id", "name", "prompt", "config", "depends_on", "context", "relevant_files", "result"}
     | {"checkpoint", "on_failure", "ignore_patterns"}
@@ -74,8 +83,7 @@ def _step(
     nothing = Part(task.document, task.at, {})
     config, result = task.part("config") or nothing, task.part("result") or nothing
     _note_keys(name, task, config, lost)
-    said = config.text("model").strip()
-    model = called(said)
+    model, said = called(config.text("model"))
     calls, why = _calls(name, config, result, sizes, assumed)
     text = task.text("prompt") + task.text("context")
     reads = [
@@ -90,7 +98,7 @@ def _step(
         rounds=calls - 1,
         calls_why=why,
         model=model,
-        model_said=f"`{plain(said)}`" if model != said else "",
+        model_said=said,
         output=_output(task, result, sizes),
         tries=_tries(name, task, assumed),
     )
@@ -101,11 +109,11 @@ def _calls(name: str, config: Part, result: Part, sizes: Sizes, assumed: Notes) 
     """Return how many calls a task takes, and how that is known."""
     used = result.content.get("turns_used")
     if isinstance(used, int) and not isinstance(used, bool) and used > 0:
-        return min(used, MOST_TURNS), "as recorded (`turns_used`)"
+        return min(used, MOST_ROUNDS), "as recorded (`turns_used`)"
     most = config.count("max_turns")
     if most is not None:
         assumed.add("tasks that have not run take all the turns they may (`max_turns`)", name)
-        return min(most, MOST_TURNS), "the most it may (`max_turns`)"
+        return min(most, MOST_ROUNDS), "the most it may (`max_turns`)"
     return sizes.assumed.rounds + 1, "assumed"
 
 

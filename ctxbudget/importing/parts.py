@@ -136,19 +136,24 @@ def ids_of(parts: Iterable[Part]) -> list[str]:
         ConfigError: one is missing, there twice, or nothing that a phase can be called.
     """
     lines: dict[str, int] = {}
-    for part in parts:
-        name = part.required("id")
-        line = part.document.line_of((*part.at, "id"))
-        if name in lines:
-            raise part.error(
-                f"{name!r} is there twice, first on line {lines[name]}; rename one of them", "id"
-            )
-        if plain(name) != name:
-            raise part.error(
-                f"expected a name without '/' or control characters, found {name!r}", "id"
-            )
-        lines[name] = line
-    return list(lines)
+    return [new_id(part, lines) for part in parts]
+
+
+def new_id(part: Part, lines: dict[str, int]) -> str:
+    """Return the id of a part, and note its line beside those of the ids before.
+
+    Raises:
+        ConfigError: it is missing, there twice, or nothing that a phase can be called.
+    """
+    name = part.required("id")
+    if name in lines:
+        raise part.error(
+            f"{name!r} is there twice, first on line {lines[name]}; rename one of them", "id"
+        )
+    if plain(name) != name:
+        raise part.error(f"expected a name without '/' or control characters, found {name!r}", "id")
+    lines[name] = part.document.line_of((*part.at, "id"))
+    return name
 
 
 def known_names(part: Part, key: str, known: Iterable[str]) -> list[str]:

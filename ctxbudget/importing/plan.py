@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from ctxbudget.importing.parts import Part
+from ctxbudget.importing.parts import Part, plain
 from ctxbudget.writing.assumed import Assumed
 
 CountText: TypeAlias = Callable[[str], int]
@@ -30,6 +30,9 @@ FAILS: Final = "10%"
 
 MOST_TIMES: Final = 50
 """Iterations of a loop that are carried over."""
+
+MOST_ROUNDS: Final = 10_000
+"""Rounds of one conversation that are carried over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +172,15 @@ def _listed(steps: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def called(model: str) -> str:
-    """Return the name under which prices know a model, if it is one of the short names."""
-    return CALLED_BY_LINE.get(model.strip().lower(), model.strip())
+def called(said: str, line: str = "") -> tuple[str, str]:
+    """Return a model as prices know it, and what the file says of it if that is something else.
+
+    `line` is the short name that is meant by what the file says; empty if that is one itself.
+    """
+    plainly = said.strip()
+    name = line or plainly
+    model = CALLED_BY_LINE.get(name.lower(), name)
+    return model, f"`{plain(plainly)}`" if model != plainly else ""
 
 
 def bridged(needs: Mapping[str, Iterable[str]], gone: Iterable[str]) -> dict[str, tuple[str, ...]]:

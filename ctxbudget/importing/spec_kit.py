@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ctxbudget.importing.parts import Part, in_short, plain
+from ctxbudget.importing.parts import Part, in_short, new_id, plain
 from ctxbudget.importing.plan import (
     MOST_TIMES,
     Format,
@@ -119,21 +119,9 @@ class _Reader:
                 self._add(Step(id=name, about=_about(part), waves=[[self._work(part)]]), part)
 
     def _name(self, part: Part) -> str:
-        name = part.required("id")
-        line = part.document.line_of((*part.at, "id"))
-        if name in self.lines:
-            raise part.error(
-                f"{name!r} is there twice, first on line {self.lines[name]}; rename one of them",
-                "id",
-            )
-        if plain(name) != name:
-            raise part.error(
-                f"expected a name without '/' or control characters, found {name!r}", "id"
-            )
         if len(self.lines) >= MOST_STEPS:
             raise part.error(f"expected at most {MOST_STEPS:,} steps; take some out")
-        self.lines[name] = line
-        return name
+        return new_id(part, self.lines)
 
     def _note_keys(self, name: str, part: Part, kind: str) -> None:
         for key in part.content:
@@ -162,14 +150,13 @@ class _Reader:
         else:
             tokens = self.sizes.command_tokens + self.sizes.count(arguments)
             prompt = Sized(tokens=tokens, why="assumed: the command's text stands in another file")
-        said = part.text("model").strip()
-        model = called(said)
+        model, said = called(part.text("model"))
         return Work(
             id=(plain(part.text("command")) or "agent") + suffix,
             prompt=prompt,
             rounds=self.sizes.assumed.rounds,
             model=model,
-            model_said=f"`{plain(said)}`" if model != said else "",
+            model_said=said,
             output=Sized(tokens=self.sizes.assumed.output_tokens),
         )
 

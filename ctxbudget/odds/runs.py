@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from typing import Final
 
 from ctxbudget.chance import EXPECTED, Chance, Course, Drawn
@@ -103,9 +102,12 @@ def play_runs(
     if not setups[0].loaded.workflow.is_uncertain:
         return [play(setups, sizes, EXPECTED, may_stop=False)] * runs
     batches = list(_batches(setups, sizes, runs, seed, workers))
-    size = len(batches[0].numbers)
     played = run_all(
-        play_batch, batches, workers=workers, backend=backend, on_done=partial(on_done, size)
+        play_batch,
+        batches,
+        workers=workers,
+        backend=backend,
+        on_result=lambda place, batch: on_done(len(batch)),
     )
     return [one for batch in played for one in batch]
 

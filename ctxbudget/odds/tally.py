@@ -50,6 +50,14 @@ class Reached:
     critical_runs: int
     overflow_runs: int
 
+    def runs_at(self, level: Level) -> int:
+        """Return in how many runs one of the three levels was reached."""
+        return {
+            Level.WARN: self.warn_runs,
+            Level.CRITICAL: self.critical_runs,
+            Level.OVERFLOW: self.overflow_runs,
+        }[level]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseOdds:

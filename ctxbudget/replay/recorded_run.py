@@ -27,6 +27,8 @@ from ctxbudget.core.events import (
     Restored,
     RunStarted,
     Seeded,
+    Shorten,
+    Shortened,
     ThreadClosed,
     UndoAsked,
     Withdrawn,
@@ -37,6 +39,7 @@ from ctxbudget.live.pieces import text_to_shorten
 from ctxbudget.live.uses import WRITTEN, words_of
 from ctxbudget.recall import Library, Use
 from ctxbudget.recorded.price_book import PriceOf
+from ctxbudget.replay.shorter_forms import RecordedSizes
 
 OURS = Answered | CallAnswered | PromptCounted | Rejected | RestoreAsked | UndoAsked
 """Facts that came about under the recorded policy: another one would not have brought them."""
@@ -56,6 +59,7 @@ class RecordedRun:
         uses: what each call went on to use, where texts are known.
         wrote: the items that each call wrote.
         answers: what the provider said of each call, where it did.
+        sizes: of the shorter forms that the recorded policy asked for.
         library: the texts' identifiers and lines, shared by all policies.
         cost_usd: input cost of the `reported_calls`, whose usage is known; None if a price is not.
         output_usd: their output's.
@@ -67,6 +71,7 @@ class RecordedRun:
     uses: dict[CallName, Use] = field(default_factory=dict)
     wrote: dict[CallName, tuple[str, ...]] = field(default_factory=dict)
     answers: dict[CallName, CallAnswered] = field(default_factory=dict)
+    sizes: RecordedSizes = field(default_factory=RecordedSizes)
     library: Library = field(default_factory=Library)
     cost_usd: Decimal | None = Decimal(0)
     output_usd: Decimal | None = Decimal(0)
@@ -223,6 +228,9 @@ class _Reader:
         whole = (item.id for item in event.items if item.form is Form.WHOLE)
         self._here(event.thread).update(dict.fromkeys(whole))
 
+    def _sized(self, event: Shorten | Shortened) -> None:
+        self.run.sizes(event)
+
     def _closed(self, event: ThreadClosed) -> None:
         self._close(event.thread)
 
@@ -301,6 +309,8 @@ _NOTES: dict[type, Callable[[_Reader, Any], None]] = {
     Restored: _Reader._restored,
     CallSent: _Reader._sent,
     CallAnswered: _Reader._answered,
+    Shorten: _Reader._sized,
+    Shortened: _Reader._sized,
     ThreadClosed: _Reader._closed,
 }
 """What each event says of the recorded prompts."""

@@ -1,9 +1,12 @@
-"""How large shorter forms are in a what-if: from the recorded texts, or by assumption."""
+"""How large shorter forms are in a what-if: by their texts, as recorded, or by assumption."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from typing import TypeAlias
 
 from ctxbudget.config.workflow_file import SizesPart
 from ctxbudget.core.events import (
@@ -15,6 +18,7 @@ from ctxbudget.core.events import (
     Pruned,
     Review,
     Reviewed,
+    Shorten,
     Shortened,
 )
 from ctxbudget.core.types import Do
@@ -59,14 +63,53 @@ def scaled_sizer(samples: list[tuple[int, str]]) -> ScaledSizer:
     return ScaledSizer(tokens / counted if counted and tokens else 1.0)
 
 
+_Form: TypeAlias = tuple[str, Do, tuple[str, ...], int | None]
+"""A thread, what is done to which of its items, and the most tokens that may be left."""
+
+
+def _form(effect: Shorten) -> _Form:
+    return effect.thread, effect.do, effect.items, effect.limit_tokens
+
+
 @dataclass(slots=True)
-class AssumedSizes:
-    """Sizes of shorter forms for a journal without texts: those that workflows assume.
+class RecordedSizes:
+    """Listens to a recorded run: how large each shorter form was that its policy asked for."""
+
+    _tokens: dict[_Form, list[int]] = field(default_factory=dict)
+    _metadata_tokens: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Of outputs, which say the same in any thread and leave room for as much as they need."""
+    _asked: Shorten | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        if isinstance(event, Shorten):
+            self._asked = event
+        elif isinstance(event, Shortened) and self._asked is not None:
+            self._tokens.setdefault(_form(self._asked), []).append(event.tokens)
+            if event.do is Do.DIGEST and self._asked.limit_tokens is None:
+                self._metadata_tokens[event.items] = event.tokens
+
+    def of(self, effect: Shorten) -> Sequence[int]:
+        """Return the tokens of a form each time that it was asked for; empty if it never was."""
+        found = self._tokens.get(_form(effect))
+        if found is None and effect.do is Do.DIGEST and effect.items in self._metadata_tokens:
+            return (self._metadata_tokens[effect.items],)
+        return found or ()
+
+
+@dataclass(slots=True)
+class SizesWithoutTexts:
+    """Sizes of shorter forms without texts: as recorded, else those that workflows assume.
 
     Also a listener, to know how large items are.
     """
 
+    recorded: RecordedSizes
     sizes: SizesPart = field(default_factory=SizesPart)
+    assumed: int = 0
+    """Answers that are no recorded size."""
+    _times: Counter[_Form] = field(default_factory=Counter)
+    """How often each form was asked for; what a prompt holds beside it may have changed."""
     _tokens: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
@@ -77,11 +120,25 @@ class AssumedSizes:
             self._tokens[event.stand_in.id] = event.stand_in.tokens
 
     def answer(self, effect: Effect) -> Answered:
-        """Return the assumed size of a shorter form."""
+        """Return the size of a shorter form; a review allows all."""
         if isinstance(effect, Review):
             return Reviewed(at=effect.at, rule=effect.rule, allowed=True, thread=effect.thread)
+        told, form = self.recorded.of(effect), _form(effect)
+        if told:
+            tokens = told[min(self._times[form], len(told) - 1)]
+        else:
+            tokens = self._assumed_tokens(effect)
+            self.assumed += 1
+        self._times[form] += 1
+        if effect.limit_tokens is not None:
+            tokens = min(tokens, effect.limit_tokens)
+        return Shortened(
+            at=effect.at, do=effect.do, items=effect.items, tokens=tokens, thread=effect.thread
+        )
+
+    def _assumed_tokens(self, effect: Shorten) -> int:
         whole = sum(self._tokens.get(item, 0) for item in effect.items)
-        tokens = {
+        return {
             Do.CLEAR: self.sizes.clear,
             Do.STUB: self.sizes.stub,
             Do.SNIP: min(whole, effect.limit_tokens or self.sizes.snip),
@@ -89,8 +146,3 @@ class AssumedSizes:
             Do.NAMES: min(whole, self.sizes.metadata),
             Do.DEDUPE: whole,  # what else holds its lines is not known
         }.get(effect.do, effect.limit_tokens or 0)
-        if effect.limit_tokens is not None:
-            tokens = min(tokens, effect.limit_tokens)
-        return Shortened(
-            at=effect.at, do=effect.do, items=effect.items, tokens=tokens, thread=effect.thread
-        )

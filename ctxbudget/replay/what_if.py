@@ -38,7 +38,7 @@ from ctxbudget.providers.prices import priced
 from ctxbudget.recall import Recall
 from ctxbudget.replay.clairvoyant import Clairvoyant, without_group
 from ctxbudget.replay.recorded_run import RecordedRun
-from ctxbudget.replay.shorter_forms import AssumedSizes, scaled_sizer
+from ctxbudget.replay.shorter_forms import SizesWithoutTexts, scaled_sizer
 from ctxbudget.session import Answer, Listener, Session
 
 
@@ -91,6 +91,7 @@ class WhatIf:
         peak_tokens: the largest prompt that was sent.
         rewrites: calls at which a warm cache had to be written again behind a change.
         compactions: summaries that replaced items.
+        assumed_forms: shorter forms whose size is assumed: neither a text nor the journal tells it.
         skipped_facts: recorded facts that make no sense under this policy.
     """
 
@@ -104,6 +105,7 @@ class WhatIf:
     peak_tokens: int
     rewrites: int
     compactions: int
+    assumed_forms: int
     skipped_facts: int
 
     @property
@@ -218,6 +220,7 @@ class _Replay:
         self.texts.know(run.contents)
         self.recall = Recall(run.library, self._words) if run.has_texts else None
         self.bill = _Bill(self.recall, run, caches=self.start.caches)
+        self.sizes = SizesWithoutTexts(run.sizes)
 
     def result(self) -> WhatIf:
         answer, extra = self._world()
@@ -244,6 +247,7 @@ class _Replay:
             peak_tokens=bill.peak_tokens,
             rewrites=bill.rewrites,
             compactions=bill.compactions,
+            assumed_forms=self.sizes.assumed,
             skipped_facts=skipped,
         )
 
@@ -275,8 +279,8 @@ class _Replay:
         return False
 
     def _world(self) -> tuple[Answer, list[Listener]]:
-        """Return who answers effects; what has no text has shorter forms of an assumed size."""
-        sizes = AssumedSizes()
+        """Return who answers effects: by their texts what has some."""
+        sizes = self.sizes
         if not self.run.has_texts:
             return sizes.answer, [sizes]
         contents = self.run.contents
@@ -332,7 +336,7 @@ def _start(run: RecordedRun, policy: LoadedPolicy, settings: Settings) -> RunSta
         caches = {one: replace(caches.get(one, Cache()), reads_anywhere=True) for one in models}
     return replace(
         recorded,
-        policy=policy.as_data,
+        policy=policy.as_recorded,
         scale=settings.scale(recorded.scale),
         prices=prices,
         caches=caches,

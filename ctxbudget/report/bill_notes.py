@@ -8,6 +8,7 @@ from typing import Final
 from ctxbudget.recorded.bill import UNKNOWN, Bill
 from ctxbudget.recorded.formats import DOCUMENT_FORMATS
 from ctxbudget.recorded.usage import DAMAGED_KEPT, RecordedFile
+from ctxbudget.report.plain import how_many
 
 _DOCUMENTS: Final = frozenset(one.source for one in DOCUMENT_FORMATS)
 """Formats whose places are messages, not lines."""
@@ -38,7 +39,7 @@ def file_notes(file: RecordedFile, *, is_whole: bool = True) -> Iterator[str]:
 def _not_in_the_bill(file: RecordedFile) -> Iterator[str]:
     if file.silent_calls:
         yield (
-            f"{file.file}: of {_count(file.silent_calls, 'call')} no provider told what was used, so "
+            f"{file.file}: of {how_many(file.silent_calls, 'call')} no provider told what was used, so "
             "they are not in the bill; `ctxbudget show` has what was counted before"
         )
     if file.unlisted_tokens:
@@ -78,16 +79,12 @@ def bill_notes(bill: Bill, files: Iterable[RecordedFile]) -> Iterator[str]:
 def _not_in_the_logs(bill: Bill, files: list[RecordedFile]) -> Iterator[str]:
     summaries = sum(file.summaries for file in files)
     if summaries:
-        yield f"of {_count(summaries, 'compaction')} the call that summarized is not recorded"
+        yield f"of {how_many(summaries, 'compaction')} the call that summarized is not recorded"
     heard = {thread.agent for thread in bill.threads}
     silent = {agent for file in files for agent in file.named_agents} - heard
     if silent:
-        yield f"of {_count(len(silent), 'sub-agent')} only the result is recorded, not the calls"
+        yield f"of {how_many(len(silent), 'sub-agent')} only the result is recorded, not the calls"
 
 
 def _calls(calls: int) -> str:
-    return _count(calls, "call")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return how_many(calls, "call")

@@ -12,6 +12,7 @@ from ctxbudget.recorded.bill import Bill, Family, Sums, Thread, families, holdin
 from ctxbudget.report.bill_json import ordered_groups
 from ctxbudget.report.narrow import BETWEEN, Column, fitting, in_middle, name_lines, width_of
 from ctxbudget.report.plain import one_line
+from ctxbudget.report.tables import plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,13 +83,11 @@ def _group_rows(bill: Bill) -> Iterator[_Row]:
 
 
 def _table(bill: Bill, rows: Sequence[_Row], width: int) -> Table:
-    from rich import box
-    from rich.table import Table
 
     longest = max((row.width for row in rows), default=0)
     columns = _columns([*(row.sums for row in rows), bill.total], width, longest)
     name_width = max(1, width - width_of(columns) - BETWEEN)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column(bill.by, overflow="fold")
     for column in columns:
         table.add_column(column.name, justify="right", no_wrap=True)

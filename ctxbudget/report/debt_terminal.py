@@ -19,6 +19,7 @@ from ctxbudget.report.debt_rows import (
 from ctxbudget.report.money import share_cell, usd_cell
 from ctxbudget.report.narrow import Column, fitting, in_middle
 from ctxbudget.report.plain import one_line
+from ctxbudget.report.tables import plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,10 +145,8 @@ def _table(
     *,
     with_sessions: bool = False,
 ) -> Table:
-    from rich import box
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     rows = [_cells(one, whole_usd, with_sessions=with_sessions) for one in findings]
     columns = [Column(name=name, cells=tuple(row[name] for row in rows)) for name in rows[0]]
     shown = fitting(columns, width, drop=DROPPED)

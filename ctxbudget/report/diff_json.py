@@ -8,7 +8,7 @@ from typing import Any
 from ctxbudget._version import __version__
 from ctxbudget.gate.comparing import Change, Comparison, Growth
 from ctxbudget.gate.outcome import MEASURES, Outcome
-from ctxbudget.report.course_words import EXPECTED_COURSE
+from ctxbudget.report.course_words import basis_notes
 from ctxbudget.report.numbers import as_data
 
 
@@ -46,7 +46,7 @@ def _outcome(one: Outcome) -> dict[str, Any]:
         "policy": one.policy,
         "budget_tokens": one.scale.budget_tokens,
         "window_tokens": one.scale.window_tokens,
-        "notes": [EXPECTED_COURSE] if one.is_expected else [],
+        "notes": list(basis_notes(one)),
         **{measure.key: as_data(measure.of(one.run)) for measure in MEASURES},
     }
 

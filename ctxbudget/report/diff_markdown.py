@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ctxbudget.gate.comparing import Comparison, Growth
-from ctxbudget.report.diff_words import change_cells, failed, name, notes
+from ctxbudget.report.diff_words import PHASE_ROWS, change_cells, failed, name, notes
 from ctxbudget.report.markdown import escaped, table
-
-PHASE_ROWS: Final = 20
-"""Changes of phases that are shown; a comment is no log."""
 
 HEADS: Final = ("before", "after", "change", "share")
 

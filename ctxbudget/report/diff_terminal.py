@@ -6,18 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ctxbudget.gate.comparing import Comparison, Growth
-from ctxbudget.report.diff_words import change_cells, failed, name, notes
-from ctxbudget.report.plain import one_line
+from ctxbudget.report.diff_words import PHASE_ROWS, change_cells, failed, name, notes
+from ctxbudget.report.narrow import Column, beside_names
+from ctxbudget.report.plain import how_many, one_line
+from ctxbudget.report.tables import plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-PHASE_ROWS: Final = 20
-"""Changes of phases that are shown; JSON has all."""
+SHARE: Final = ""
+"""The column of the change as a share has no name."""
 
-NARROW: Final = 64
-"""Below this width the differences stand without what they differ from."""
+DROPPED: Final = ("change", SHARE)
+"""What gives way on a narrow terminal, in this order: A and B tell it too."""
 
 
 def print_compared(console: Console, found: Comparison, judged: Sequence[Growth]) -> None:
@@ -41,22 +43,33 @@ def print_compared(console: Console, found: Comparison, judged: Sequence[Growth]
     for line in lines:
         console.print(f"failed: {line}", style="bold red", markup=False)
     if judged and not lines:
-        console.print(f"ok: {len(judged)} limit{'s' if len(judged) > 1 else ''} on growth kept")
+        console.print(f"ok: {how_many(len(judged), 'limit')} on growth kept")
 
 
 def _table(console: Console, texts: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
-    from rich import box
+    """Return a table of what `texts` are, of which the last is a measure, and of numbers."""
     from rich.markup import escape
-    from rich.table import Table
 
-    is_narrow = console.width < NARROW
-    numbers = ("change", "") if is_narrow else ("A", "B", "change", "")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for text in texts:
-        table.add_column(text, overflow="fold")
-    for number in numbers:
-        table.add_column(number, justify="right", no_wrap=True)
-    for row in rows:
-        cells = (*row[: len(texts)], *row[-len(numbers) :])
-        table.add_row(*map(escape, cells))
+    (first, *other), numbers = texts, ("A", "B", "change", SHARE)
+    names, *cells = zip(*rows, strict=True)
+    columns = [
+        Column(name=name, cells=column)
+        for name, column in zip((*other, *numbers), cells, strict=True)
+    ]
+    named = [first, *names]
+    shown, fitted = beside_names(columns, named, console.width, drop=DROPPED)
+    if other:
+        named = fitted  # measures are broken between words instead
+    table = plain_table()
+    table.add_column(named[0], overflow="fold")
+    for column in shown:
+        is_text = column.name in other
+        table.add_column(
+            column.name,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold",
+        )
+    for row in zip(named[1:], *(column.cells for column in shown), strict=True):
+        table.add_row(*map(escape, row))
     return table

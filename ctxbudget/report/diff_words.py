@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from ctxbudget.gate.comparing import Change, Comparison, Growth
-from ctxbudget.gate.outcome import Outcome, Source
-from ctxbudget.report.course_words import EXPECTED_COURSE
+from ctxbudget.gate.outcome import Outcome
+from ctxbudget.report.course_words import basis_notes
 from ctxbudget.report.numbers import cell, difference
 
 NAMES_SHOWN = 5
+
+PHASE_ROWS: Final = 20
+"""Changes of phases that are shown; JSON has all."""
 
 
 def name(one: Outcome) -> str:
@@ -49,17 +53,12 @@ def notes(found: Comparison, written: Callable[[str], str]) -> Iterator[str]:
             listed = ", ".join(written(one) for one in names[:NAMES_SHOWN])
             yield f"phases {what}: {listed}{more}"
     sides = (found.before, found.after)
-    if (found.before.source is Source.REPLAY) != (found.after.source is Source.REPLAY):
-        yield (
-            "the peak of a replay is the largest prompt that was sent, that of a workflow or a "
-            "journal the most that the main thread held"
-        )
     budgets = [one.scale.budget_tokens for one in sides]
     if budgets[0] != budgets[1]:
         yield f"budget: {budgets[0]:,} → {budgets[1]:,} tokens"
     for letter, one in zip("AB", sides, strict=True):
-        if one.is_expected:
-            yield f"{letter}: {EXPECTED_COURSE}"
+        for note in basis_notes(one):
+            yield f"{letter}: {written(note)}"
     unknown = [key for key in ("cost",) if any(key in one.not_told for one in sides)]
     if unknown:
         side = next(one for one in sides if "cost" in one.not_told)

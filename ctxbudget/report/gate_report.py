@@ -14,7 +14,7 @@ from ctxbudget.gate.outcome import Draws, Outcome, Unit
 from ctxbudget.report.course_words import course_notes
 from ctxbudget.report.markdown import escaped, table
 from ctxbudget.report.numbers import as_data, said
-from ctxbudget.report.plain import one_line
+from ctxbudget.report.plain import how_many, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def checked_lines(checked: Sequence[Checked]) -> Iterator[tuple[str, bool]]:
             kept = ", ".join(_kept(verdict) for verdict in one.verdicts)
             yield f"{name}: ok; {kept}", True
         else:
-            yield f"{name}: {len(failed)} of {count} limit{'s' if count > 1 else ''} failed", False
+            yield f"{name}: {len(failed)} of {how_many(count, 'limit')} failed", False
         for verdict in failed:
             where = f"; {one_line(verdict.where)}" if verdict.where else ""
             at = f"p{verdict.percentile} " if verdict.percentile else ""
@@ -117,9 +117,9 @@ def checked_markdown(checked: Sequence[Checked]) -> str:
         for verdict in one.verdicts
     ]
     heads = ("file", "policy", "measure", "found", "limit", "", "where")
-    head = f"**Context budget: {failed} limits failed**" if failed else "**Context budget: ok**"
-    if failed == 1:
-        head = head.replace("limits", "limit")
+    head = f"**Context budget: {how_many(failed, 'limit')} failed**"
+    if not failed:
+        head = "**Context budget: ok**"
     notes = [
         f"{escaped(one.outcome.file)}: {escaped(note)}"
         for one in checked

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ctxbudget._version import __version__
+from ctxbudget.config.policy_file import LABEL
 from ctxbudget.core.events import RunStarted
 from ctxbudget.core.types import Item
 from ctxbudget.history import By, Happening, breakdown
@@ -16,8 +17,10 @@ from ctxbudget.report.prompts import PromptNow
 
 
 def policy_name(start: RunStarted) -> str:
-    """Return what a run's policy is called, without loading it."""
-    return str(start.policy.get("name") or start.policy.get("function") or "unnamed")
+    """Return what a run's policy is called, with the params that were set, without loading it."""
+    policy = start.policy
+    found = policy.get(LABEL) or policy.get("name") or policy.get("function") or "unnamed"
+    return str(found)
 
 
 def prompts_now(rows: JournalRows) -> list[PromptNow]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 BETWEEN = 2
 """Columns of the terminal that a column of a table takes beside its cells."""
+
+LEAST_NAME = 16
+"""So many columns of the terminal a name gets, or all it needs, before a number stands beside it."""
 
 _PIECE = re.compile(r"[^\s/_.-]*[\s/_.-]|[^\s/_.-]+")
 """Between two of these, a name may be broken."""
@@ -15,15 +18,22 @@ _PIECE = re.compile(r"[^\s/_.-]*[\s/_.-]|[^\s/_.-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of short texts."""
+    """A column of short texts, whose name may stand on several lines."""
 
     name: str
     cells: tuple[str, ...]
+    group: str = ""
+    """Columns of one group come and go together; without one, each goes by its name."""
+
+    @property
+    def key(self) -> str:
+        """What it goes by where columns give way."""
+        return self.group or self.name
 
     @property
     def width(self) -> int:
         """What it takes of a table's width."""
-        return BETWEEN + max(map(len, (self.name, *self.cells)))
+        return BETWEEN + max(map(len, (*self.name.splitlines(), *self.cells)), default=0)
 
 
 def width_of(columns: Iterable[Column]) -> int:
@@ -32,13 +42,50 @@ def width_of(columns: Iterable[Column]) -> int:
 
 
 def fitting(columns: Sequence[Column], width: int, *, drop: Iterable[str]) -> list[Column]:
-    """Return the columns that fit into a width; those that `drop` names go first, in its order."""
+    """Return the columns that fit into a width; those whose key `drop` has go, in its order."""
     shown = list(columns)
     for name in drop:
         if width_of(shown) <= width:
             break
-        shown = [one for one in shown if one.name != name]
+        shown = [one for one in shown if one.key != name]
     return shown
+
+
+def beside_names(
+    columns: Sequence[Column], names: Sequence[str], width: int, *, drop: Iterable[str]
+) -> tuple[list[Column], list[str]]:
+    """Return the columns that fit beside a column of names, and those names as they fit there.
+
+    The column's own head is the first of `names`; `drop` is as in `fitting`.
+    """
+    least = min(LEAST_NAME, max(map(len, names)))
+    shown = fitting(columns, width - BETWEEN - least, drop=drop)
+    return shown, told_apart(names, max(1, width - BETWEEN - width_of(shown)))
+
+
+def told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Return names as they fit a width, different ones still different.
+
+    They lose their middle (if that leaves enough to be read), or stand on two lines, or, where that
+    would make two the same, on as many as they need.
+    """
+    for form in (in_middle, _on_lines) if width >= LEAST_NAME else (_on_lines, in_middle):
+        shown = [form(name, width) for name in names]
+        if len(set(shown)) == len(set(names)):
+            return shown
+    return ["\n".join(_pieces(name, width)) for name in names]
+
+
+def _on_lines(name: str, width: int) -> str:
+    return "\n".join(name_lines(name, width))
+
+
+def _pieces(name: str, width: int) -> Iterator[str]:
+    while len(name) > width:
+        head = _head(name, width)
+        yield head
+        name = name[len(head) :]
+    yield name
 
 
 def name_lines(name: str, width: int) -> list[str]:

@@ -7,6 +7,7 @@ from math import floor
 
 from ctxbudget.gate.outcome import Number, Unit
 from ctxbudget.report.money import usd_text
+from ctxbudget.report.plain import how_many
 
 SHARE_DIGITS = 4
 """Of a share in a table, as a percentage: two behind the point."""
@@ -20,14 +21,14 @@ def said(number: Number, unit: Unit) -> str:
         case Unit.SHARE:
             return f"{floor(float(number) * 10**SHARE_DIGITS + 1e-9) / 100:.2f}%"
         case Unit.TOKENS:
-            return f"{number:,} tokens"
+            return how_many(int(number), "token")
         case Unit.TIMES:
             return f"{number:,}"
 
 
 def cell(number: Number, unit: Unit) -> str:
     """Return a number for a table whose row names the unit or has none."""
-    return said(number, unit).removesuffix(" tokens").removesuffix(" USD")
+    return said(number, unit).partition(" ")[0]
 
 
 def difference(number: Number, unit: Unit) -> str:

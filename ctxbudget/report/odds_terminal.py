@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,6 +21,7 @@ from ctxbudget.odds.tally import (
 )
 from ctxbudget.report.money import usd_cell
 from ctxbudget.report.plain import one_line
+from ctxbudget.report.tables import plain_table
 
 WIDE = 90
 """From this width on everything is shown."""
@@ -144,7 +144,7 @@ _COLUMNS = (
 
 def _phase_table(policy: PolicyOdds, runs: int, width: int) -> Table:
     columns = [column for column in _COLUMNS if width >= column.from_width]
-    table = _table(
+    table = plain_table(
         show_footer=True,
         caption="Levels: the share of all runs. Tokens: of the runs that ran the phase.",
     )
@@ -158,7 +158,7 @@ def _phase_table(policy: PolicyOdds, runs: int, width: int) -> Table:
 
 
 def _spread_table(policy: PolicyOdds) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("the run")
     for title in ("p5", "p50", "p95", "max"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -238,7 +238,9 @@ def _comparison(odds: Odds, width: int) -> Table:
     ]
     has_less = width >= MEDIUM
     less = "Sends less: the share of runs in which it sends fewer tokens than the first."
-    table = _table(title="The same draws under each policy", caption=less if has_less else None)
+    table = plain_table(
+        title="The same draws under each policy", caption=less if has_less else None
+    )
     table.add_column("policy", overflow="fold", min_width=10)
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
@@ -251,23 +253,6 @@ def _comparison(odds: Odds, width: int) -> Table:
             cells.append("" if is_first else _share(one.sends_less_runs, odds.runs))
         table.add_row(_text(one.policy), *cells)
     return table
-
-
-def _table(
-    *, title: str | None = None, caption: str | None = None, show_footer: bool = False
-) -> Table:
-    """Return a table without vertical lines, so that narrow terminals show more."""
-    return Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-        show_footer=show_footer,
-    )
 
 
 def _text(text: str) -> str:

@@ -11,7 +11,7 @@ from ctxbudget.core.types import MAIN, Do, Item, Layer, Level
 from ctxbudget.report.diagnosis import diagnose
 from ctxbudget.report.money import usd_cell, usd_text
 from ctxbudget.report.phase_story import AgentStory, Group, PhaseStory, PrunedStory, grouped
-from ctxbudget.report.plain import one_line
+from ctxbudget.report.plain import how_many, one_line
 
 MOST_NAMES: Final = 3
 MOST_LINES: Final = 8
@@ -150,7 +150,7 @@ def _agents(one: Explained) -> Iterator[str]:
         added = f" add{'s' if agent.calls == 1 else ''} {_tokens(agent.added):,} tokens"
         more = added if agent.added else ""
         yield (
-            f"  its {_many(agent.calls, 'call')}{model}{more}"
+            f"  its {how_many(agent.calls, 'call')}{model}{more}"
             f"{', ' if more else ' '}send{'s' if agent.calls == 1 else ''} {agent.sent_tokens:,}"
             f" in all; its prompt peaks at {agent.peak_tokens:,}"
             + (f", {agent.pruned_tokens:,} are pruned" if agent.pruned_tokens else "")
@@ -191,7 +191,7 @@ def _prune_line(done: PrunedStory) -> str:
     where = "" if done.thread == MAIN else f" in the thread of {done.thread}"
     names = list(dict.fromkeys(done.items))
     left = f" → {done.left_tokens:,}" if done.left_tokens else ""
-    what = _many(len(names), "item")
+    what = how_many(len(names), "item")
     return (
         f"{done.rule}{where}: {what} {DONE[done.do]}, {done.removed_tokens:,}{left} tokens: "
         f"{_names(names)}"
@@ -237,7 +237,7 @@ def _sent(one: Explained) -> Iterator[str]:
     read = _share(row.cache.cache_read_tokens, row.sent_tokens)
     agents = ", its agents' included" if one.story.agents else ""
     yield (
-        f"{row.sent_tokens:,} tokens in {_many(row.calls, 'call')}{agents}; "
+        f"{row.sent_tokens:,} tokens in {how_many(row.calls, 'call')}{agents}; "
         f"{read} of it is read from the prompt cache{cost}."
     )
 
@@ -263,10 +263,6 @@ def _end(one: Explained) -> Iterator[str]:
 
 def _tokens(items: Iterable[Item]) -> int:
     return sum(item.tokens for item in items)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _share(part: int, whole: int) -> str:

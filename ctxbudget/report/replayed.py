@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Final
 
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.core.events import CacheFound, CacheLost
 from ctxbudget.core.types import Scale
 from ctxbudget.replay import RecordedRun, Settings, WhatIf
 from ctxbudget.transcripts.facts import Prediction
 from ctxbudget.transcripts.session import RecordedSession
-
-NONE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

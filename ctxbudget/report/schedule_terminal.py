@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ctxbudget.metrics import PhaseRow
 from ctxbudget.report.money import usd_cell
-from ctxbudget.report.narrow import in_middle
+from ctxbudget.report.narrow import (
+    BETWEEN,
+    LEAST_NAME,
+    Column,
+    fitting,
+    in_middle,
+    told_apart,
+    width_of,
+)
 from ctxbudget.report.plain import one_line
 from ctxbudget.report.schedule_json import groups, models_of
+from ctxbudget.report.tables import plain_table
 from ctxbudget.schedule.board import Lane
 from ctxbudget.schedule.proposal import Known, Played, Proposal
 
@@ -18,13 +27,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BAR_CELLS = 10
-WITH_BARS, WITH_MODELS = 84, 110
-"""From these widths on, bars and models are shown; JSON has all."""
+HEAD_CELLS, MOST_NAME, MODEL_CELLS = 8, 30, 17
+"""Columns of the terminal for the longest word above names, for names, and for models."""
 
-LEAST_NAME, MOST_NAME, MODEL_CELLS = 8, 30, 17
+NUMBER, MODEL, PEAK, BAR = "number", "model", "peak", "bar"
 
 MOST_GROUPS = 12
 """More groups of phases on one model are not listed; JSON has all."""
+
+TITLES = ("file's order", "proposed order")
 
 CAPTION = "Tokens of the main thread, as `simulate` plays each order."
 ABOUT_BARS = " █ left ░ peak; a full bar is the highest peak."
@@ -39,8 +50,9 @@ def print_proposal(console: Console, proposal: Proposal, price_date: str | None)
     console.print(f"[bold]{escape(name)}[/] under policy [bold]{escape(policy)}[/]")
     if setup.loaded.workflow.is_uncertain:
         console.print("[dim]uncertain sizes, loops and skips are taken as expected[/]")
-    console.print(_table(proposal, console.width))
-    console.print(CAPTION + (ABOUT_BARS if console.width >= WITH_BARS else ""))
+    table, has_bars = _table(proposal, console.width)
+    console.print(table)
+    console.print(CAPTION + (ABOUT_BARS if has_bars else ""))
     for line in _lines(proposal, price_date):
         console.print(escape(line))
 
@@ -48,66 +60,73 @@ def print_proposal(console: Console, proposal: Proposal, price_date: str | None)
 # ---- the table
 
 
-def _table(proposal: Proposal, width: int) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+def _table(proposal: Proposal, width: int) -> tuple[Table, bool]:
+    """Return the orders side by side, and whether there was room for bars."""
+    sides = _sides(proposal)
+    names = {row.id: one_line(row.id) for row in proposal.as_filed.metrics.phases}
+    numbers = Column(
+        name="", cells=tuple(str(number) for number in range(1, len(names) + 1)), group=NUMBER
     )
-    sides = [("file's order", proposal.as_filed)]
-    if proposal.is_new:
-        sides.append(("proposed order", proposal.proposed))
-    models = models_of(proposal) if width >= WITH_MODELS else {}
-    models = models if len(set(models.values())) > 1 else {}
-    name_width = _name_width(proposal, width, len(sides), has_models=bool(models))
-    table.add_column("", justify="right")
-    for title, _ in sides:
-        table.add_column(title, min_width=LEAST_NAME)
-        if models:
-            table.add_column("model", no_wrap=True)
-        table.add_column("peak", justify="right", no_wrap=True)
-        if width >= WITH_BARS:
-            table.add_column("", no_wrap=True)
-    full = max(played.peak_tokens for _, played in sides)
-    rows = zip(*(played.metrics.phases for _, played in sides), strict=True)
-    for number, phases in enumerate(rows, 1):
-        cells = [
-            cell
-            for row, (_, played) in zip(phases, sides, strict=True)
-            for cell in _cells(row, played, full, width, name_width, models)
-        ]
-        table.add_row(str(number), *cells)
-    return table
+    beside = [_columns(proposal, played) for played in sides]
+    columns = [numbers, *(column for side in beside for column in side)]
+    shown = _fitting(columns, max(map(len, names.values())), width, len(sides))
+    keys = {column.key for column in shown}
+    room = min(MOST_NAME, (width - width_of(shown)) // len(sides) - BETWEEN)
+    named = dict(zip(names, told_apart(list(names.values()), max(1, room)), strict=True))
+    table = plain_table()
+    if NUMBER in keys:
+        table.add_column(numbers.name, justify="right", no_wrap=True)
+    cells = [numbers.cells] if NUMBER in keys else []
+    for title, played, side in zip(TITLES, sides, beside, strict=False):
+        kept = [column for column in side if column.key in keys]
+        _add_heads(table, title, kept)
+        cells += _cells(played, named, kept)
+    for row in zip(*cells, strict=True):
+        table.add_row(*row)
+    return table, BAR in keys
 
 
-def _name_width(proposal: Proposal, width: int, sides: int, *, has_models: bool) -> int:
-    """Return what is left for the name of a phase."""
-    peak = len(f"{proposal.as_filed.peak_tokens:,}") + 2
-    taken = peak + (BAR_CELLS + 2) * (width >= WITH_BARS) + (MODEL_CELLS + 2) * has_models
-    return max(LEAST_NAME, min(MOST_NAME, (width - 6) // sides - taken - 2))
+def _columns(proposal: Proposal, played: Played) -> list[Column]:
+    """Return what stands beside the names of an order."""
+    rows, models = played.metrics.phases, models_of(proposal)
+    full_tokens = max(one.peak_tokens for one in _sides(proposal))
+    shown = [in_middle(one_line(models[row.id]), MODEL_CELLS) for row in rows]
+    return [
+        *([Column(name=MODEL, cells=tuple(shown))] if len(set(models.values())) > 1 else []),
+        Column(name=PEAK, cells=tuple(f"{row.peak_tokens:,}" for row in rows)),
+        Column(name="", cells=tuple(_bar(row, full_tokens) for row in rows), group=BAR),
+    ]
+
+
+def _fitting(columns: Sequence[Column], longest: int, width: int, sides: int) -> list[Column]:
+    """Return the columns that fit: models, then bars give way to names, numbers to their heads."""
+    name = max(HEAD_CELLS, min(LEAST_NAME, longest))
+    shown = fitting(columns, width - sides * (BETWEEN + name), drop=(MODEL, BAR))
+    return fitting(shown, width - sides * (BETWEEN + HEAD_CELLS), drop=(NUMBER,))
+
+
+def _add_heads(table: Table, title: str, columns: Sequence[Column]) -> None:
+    table.add_column(title, overflow="fold")
+    for column in columns:
+        table.add_column(
+            column.name, justify="right" if column.key == PEAK else "left", no_wrap=True
+        )
 
 
 def _cells(
-    row: PhaseRow,
-    played: Played,
-    full_tokens: int,
-    width: int,
-    name_width: int,
-    models: dict[str, str],
-) -> Iterator[str]:
+    played: Played, named: Mapping[str, str], columns: Sequence[Column]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the columns of an order as markup, the highest peak in bold."""
     from rich.markup import escape
 
-    is_highest = row.peak_tokens == played.peak_tokens
-    peak = f"{row.peak_tokens:,}"
-    yield escape(in_middle(one_line(row.id), name_width))
-    if models:
-        yield escape(in_middle(one_line(models[row.id]), MODEL_CELLS))
-    yield f"[bold]{peak}[/]" if is_highest else peak
-    if width >= WITH_BARS:
-        yield _bar(row, full_tokens)
+    highest = f"{played.peak_tokens:,}"
+    yield tuple(escape(named[row.id]) for row in played.metrics.phases)
+    for column in columns:
+        is_peak = column.key == PEAK
+        yield tuple(
+            f"[bold]{cell}[/]" if is_peak and cell == highest else escape(cell)
+            for cell in column.cells
+        )
 
 
 def _bar(row: PhaseRow, full_tokens: int) -> str:

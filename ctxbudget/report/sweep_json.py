@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ctxbudget.report.sweep_words import FRONT_RULE
+from ctxbudget.report.sweep_words import front_rule
 from ctxbudget.sweep.summary import Failures, Row
 
 
-def sweep(
+def sweep_as_data(
     rows: Sequence[Row],
     *,
     apart: Mapping[str, str],
@@ -27,7 +27,7 @@ def sweep(
     """
     return {
         "settings": [_row(one) for one in rows],
-        "front_rule": FRONT_RULE,
+        "front_rule": front_rule(rows),
         "left_out": dict(apart),
         "partly_read": dict(partly_read),
         "failures": [asdict(one) for one in failures],

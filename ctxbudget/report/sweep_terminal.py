@@ -9,11 +9,13 @@ from ctxbudget.report.narrow import BETWEEN, Column, fitting, name_lines, width_
 from ctxbudget.report.plain import visible
 from ctxbudget.report.sweep_words import (
     BOUND_RULE,
-    FRONT_RULE,
     all_budgets,
     budgets_text,
     failure_text,
+    front_rule,
+    knows_recalls,
 )
+from ctxbudget.report.tables import plain_table
 from ctxbudget.sweep.summary import Failures, Row
 
 if TYPE_CHECKING:
@@ -37,9 +39,6 @@ def print_sweep(
     reason: str,
 ) -> None:
     """Print the settings, what is on the front, what failed, and what is recommended."""
-    from rich import box
-    from rich.table import Table
-
     columns = _columns(rows)
     names = [visible(_name(one)) for one in rows]
     whole = min(max(map(len, names)), console.width // 2)
@@ -48,7 +47,7 @@ def print_sweep(
     drop = [one for one in GIVE_WAY if has_total or one != "cost"]
     shown = fitting(columns, console.width - least, drop=drop)
     room = max(LEAST_NAME, console.width - BETWEEN - width_of(shown))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("setting", no_wrap=True)
     for one in shown:
         table.add_column(one.name, justify="right", no_wrap=True)
@@ -60,7 +59,7 @@ def print_sweep(
     console.print(table)
     if any(one.setting.is_bound for one in rows):
         console.print(f"(bound): {BOUND_RULE}.")
-    for line in _lines(shown, apart, partly_read, failures, reason):
+    for line in _lines(shown, front_rule(rows), apart, partly_read, failures, reason):
         console.print(visible(line), markup=False)
 
 
@@ -86,7 +85,7 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
         ],
         "cost": [_share(one.cost_frac) for one in rows],
     }
-    if any(one.recall is not None or one.quote_recall is not None for one in rows):
+    if knows_recalls(rows):
         cells |= {
             "total": [_share(one.total_frac) for one in rows],
             "recall": [_share(one.recall) for one in rows],
@@ -107,6 +106,7 @@ def _share(one: float | None) -> str:
 
 def _lines(
     shown: Sequence[Column],
+    rule: str,
     apart: Mapping[str, str],
     partly_read: Mapping[str, str],
     failures: Sequence[Failures],
@@ -121,7 +121,7 @@ def _lines(
     names = [one.name for one in shown]
     if "cost" in names:
         meanings["total"] = "Total: with each miss charged."
-    yield f"*: {FRONT_RULE}."
+    yield f"*: {rule}."
     yield " ".join(text for name, text in meanings.items() if name in names)
     for path, why in apart.items():
         yield f"left out: {why if why.startswith(path) else f'{path}: {why}'}"

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ctxbudget.sweep.grid import NONE
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.sweep.summary import Failures, Row
-
-FRONT_RULE: Final = (
-    "on the front of cost, peak and recall: no other setting costs as little with misses charged, "
-    "recalls as much (items and lines), has as low a peak and is better in one of these; a lower "
-    "peak counts only if it keeps a budget that the other exceeds"
-)
 
 BOUND_RULE: Final = "a mark to compare with, which could not run; it looks at no budget"
 
@@ -34,12 +28,31 @@ def all_budgets(rows: Iterable[Row]) -> list[str]:
     return max(found.values(), key=len, default=[])
 
 
-def rule_text(least_recall: float, least_quotes: float) -> str:
-    """Return the rule of the recommendation, with its floors."""
+def knows_recalls(rows: Iterable[Row]) -> bool:
+    """Return True if there is a recall of anything: workflows have no texts to ask."""
+    return any(one.recall is not None or one.quote_recall is not None for one in rows)
+
+
+def front_rule(rows: Iterable[Row]) -> str:
+    """Return what the settings on the front have in common."""
+    what, cost, recalls = "cost and peak", "costs as little", ""
+    if knows_recalls(rows):
+        what = "cost, peak and recall"
+        cost, recalls = f"{cost} with misses charged", " recalls as much (items and lines),"
     return (
-        "lowest cost with misses charged, of the settings that ran everywhere, with no peak above "
-        f"the budget, a mean recall of at least {least_recall:g} and a mean quote recall of at "
-        f"least {least_quotes:g}, where these are known"
+        f"on the front of {what}: no other setting {cost},{recalls} has as low a peak and is better "
+        "in one of these; a lower peak counts only if it keeps a budget that the other exceeds"
+    )
+
+
+def rule_text(rows: Iterable[Row], least_recall: float, least_quotes: float) -> str:
+    """Return the rule of the recommendation, with its floors if anything has a recall."""
+    able = "of the settings that ran everywhere, with no peak above the budget"
+    if not knows_recalls(rows):
+        return f"lowest cost, {able}"
+    return (
+        f"lowest cost with misses charged, {able}, a mean recall of at least {least_recall:g} and a "
+        f"mean quote recall of at least {least_quotes:g}, where these are known"
     )
 
 

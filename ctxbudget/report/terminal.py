@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ctxbudget.core.types import Level
 from ctxbudget.metrics import EventRow, Metrics, PhaseRow, RunRow, WaveRow
 from ctxbudget.report.diagnosis import diagnose
 from ctxbudget.report.money import by_model, cost_notes, share_cell, usd_cell
+from ctxbudget.report.narrow import BETWEEN, Column, beside_names, fitting, width_of
+from ctxbudget.report.tables import plain_table
 
 STYLES = {
     Level.WARN: "yellow",
@@ -23,13 +25,12 @@ STYLES = {
     Level.OVERRUN: "magenta",
 }
 BAR_CELLS = 13
-WIDE = 96
-"""From this width on everything is shown; below, what can be worked out is left out."""
 
-NARROW = 50
+ENOUGH_NAME, ENOUGH_EVENTS = 28, 24
+"""Columns of the terminal for names and for events, before what can be worked out is shown."""
 
-COST_CELLS = 9
-"""What a column of costs takes of the width; other columns make room for it."""
+LEAST_EVENTS = 12
+"""Columns of the terminal that events never need more of: their words stand below each other."""
 
 
 def print_simulation(
@@ -73,33 +74,26 @@ def _print_head(console: Console, policy: str, metrics: Metrics, notes: Sequence
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the phase table; on a terminal narrower than `from_width` it is left out."""
+    """A column of the phase table, beside the phases' names."""
 
     title: str
     cell: Callable[[PhaseRow, RunRow], str]
     foot: Callable[[RunRow], str] = lambda run: ""
     wave: Callable[[PhaseRow, WaveRow], str] = lambda row, wave: ""
-    from_width: int = 0
     is_text: bool = False
     is_money: bool = False
     """Shown only if the run has prices."""
 
 
+EVENTS, BAR = "events", "█ left ░ peak"
+
 COLUMNS = (
-    _Column(
-        "phase",
-        lambda row, run: escape(row.id),
-        lambda run: "run",
-        lambda row, wave: f"[dim]{escape(row.id)} wave {wave.wave}[/]",
-        is_text=True,
-    ),
     _Column(
         "allocated",
         lambda row, run: _n(row.allocated_tokens),
         lambda run: _n(run.planned_tokens),
-        from_width=70,
     ),
-    _Column("kept", lambda row, run: _kept(row), from_width=108),
+    _Column("kept", lambda row, run: _kept(row)),
     _Column("peak", lambda row, run: _n(row.peak_tokens), lambda run: _n(run.peak_tokens)),
     _Column(
         "of budget",
@@ -112,59 +106,60 @@ COLUMNS = (
         lambda run: _n(run.residual_tokens),
         lambda row, wave: f"[dim]{_n(wave.residual_tokens)}[/]",
     ),
-    _Column("█ left ░ peak", lambda row, run: _bar(row, run), from_width=96, is_text=True),
+    _Column(BAR, lambda row, run: _bar(row, run), is_text=True),
     _Column("pruned", lambda row, run: _n(row.pruned_tokens), lambda run: _n(run.pruned_tokens)),
-    _Column(
-        "sent",
-        lambda row, run: _n(row.sent_tokens),
-        lambda run: _n(run.sent_tokens),
-        from_width=80,
-    ),
+    _Column("sent", lambda row, run: _n(row.sent_tokens), lambda run: _n(run.sent_tokens)),
     _Column(
         "USD",
         lambda row, run: usd_cell(row.cost_usd),
         lambda run: usd_cell(run.cost_usd),
         is_money=True,
     ),
-    _Column("events", lambda row, run: _events(row.events), is_text=True),
+    _Column(EVENTS, lambda row, run: _events(row.events), is_text=True),
 )
+
+WORKED_OUT = ("kept", BAR)
+"""Columns of phases that stand elsewhere too: they go before events are broken into lines."""
+
+DROPPED = ("sent", "allocated", "pruned", "residual", EVENTS, "USD", "of budget")
+"""What else gives way on a narrow terminal, in this order; JSON has all."""
 
 
 def _phase_table(metrics: Metrics, width: int) -> Table:
-    room = width - COST_CELLS if metrics.is_priced else width
-    columns = [
-        column
-        for column in COLUMNS
-        if room >= column.from_width and (metrics.is_priced or not column.is_money)
-    ]
-    table = _table(caption=_caption(room), show_footer=True)
-    for column in columns:
-        justify: Literal["left", "right"] = "left" if column.is_text else "right"
-        table.add_column(column.title, column.foot(metrics.run), justify=justify)
+    run = metrics.run
+    columns = [column for column in COLUMNS if metrics.is_priced or not column.is_money]
+    names, rows, dim = ["phase"], [], set()
     for row in metrics.phases:
-        waves = row.waves if len(row.waves) > 1 else []
-        for wave in waves:
-            table.add_row(*(column.wave(row, wave) for column in columns))
-        table.add_row(*(column.cell(row, metrics.run) for column in columns))
+        for wave in row.waves if len(row.waves) > 1 else []:
+            dim.add(len(names))
+            names.append(f"{row.id} wave {wave.wave}")
+            rows.append([column.wave(row, wave) for column in columns])
+        names.append(row.id)
+        rows.append([column.cell(row, run) for column in columns])
+    parts = [
+        _Part(
+            title=column.title,
+            cells=tuple(cells[place] for cells in rows),
+            foot=column.foot(run),
+            is_text=column.is_text,
+        )
+        for place, column in enumerate(columns)
+    ]
+    shown, fitted = _beside(parts, names, width, worked_out=WORKED_OUT, drop=DROPPED)
+    named = [
+        f"[dim]{escape(name)}[/]" if place in dim else escape(name)
+        for place, name in enumerate(fitted)
+    ]
+    table = plain_table(caption=_caption({part.title for part in shown}), show_footer=True)
+    table.add_column(named[0], "run", overflow="fold")
+    _fill(table, shown, named[1:], width - BETWEEN - _longest(fitted))
     return table
 
 
-def _table(**options: Any) -> Table:
-    """Return a table without vertical lines, so that narrow terminals show more."""
-    return Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        **options,
-    )
-
-
-def _caption(width: int) -> str:
-    bar = " A full bar is the window, or the highest peak." if width >= WIDE else ""
-    return f"Tokens. Occupancy is the main thread's, sent counts all threads.{bar}"
+def _caption(titles: set[str]) -> str:
+    sent = ", sent counts all threads" if "sent" in titles else ""
+    bar = " A full bar is the window, or the highest peak." if BAR in titles else ""
+    return f"Tokens. Occupancy is the main thread's{sent}.{bar}"
 
 
 def _kept(row: PhaseRow) -> str:
@@ -198,54 +193,75 @@ class _Compared:
 
     title: str
     cell: Callable[[RunRow, RunRow | None], str]
-    from_width: int = 0
+    group: str = ""
+    """As in `_Part`."""
     is_money: bool = False
 
 
+SENT_OF_NONE, USD_OF_NONE = "sent of none", "USD of none"
+
 COMPARED = (
     _Compared("peak", lambda run, none: _n(run.peak_tokens)),
-    _Compared("of budget", lambda run, none: _share(run.peak_tokens, run.budget_tokens), NARROW),
-    _Compared("residual", lambda run, none: _n(run.residual_tokens), WIDE),
-    _Compared("pruned", lambda run, none: _n(run.pruned_tokens), WIDE),
+    _Compared("of budget", lambda run, none: _share(run.peak_tokens, run.budget_tokens)),
+    _Compared("residual", lambda run, none: _n(run.residual_tokens)),
+    _Compared("pruned", lambda run, none: _n(run.pruned_tokens)),
     _Compared("sent", lambda run, none: _n(run.sent_tokens)),
     _Compared(
         "of none",
         lambda run, none: _share(run.sent_tokens, none.sent_tokens) if none else "",
-        NARROW,
+        SENT_OF_NONE,
     ),
-    _Compared(
-        "cache read", lambda run, none: _share(run.cache.cache_read_tokens, run.sent_tokens), WIDE
-    ),
+    _Compared("cache read", lambda run, none: _share(run.cache.cache_read_tokens, run.sent_tokens)),
     _Compared("USD", lambda run, none: usd_cell(run.cost_usd), is_money=True),
     _Compared(
         "of none",
         lambda run, none: share_cell(run.cost_usd, none.cost_usd) if none else "",
+        USD_OF_NONE,
         is_money=True,
     ),
+    _Compared(EVENTS, lambda run, none: _counts(run.events)),
 )
+
+COMPARED_WORKED_OUT = ("cache read", "pruned", "residual")
+
+COMPARED_DROPPED = ("of budget", EVENTS, SENT_OF_NONE, USD_OF_NONE, "sent", "USD")
+"""Both as for the phases."""
 
 
 def _comparison(runs: Sequence[tuple[str, Metrics]], none: Metrics | None, width: int) -> Table:
     is_priced = any(metrics.is_priced for _, metrics in runs)
-    room = width - 2 * COST_CELLS if is_priced else width
-    columns = [
-        column
+    of_none = none.run if none else None
+    parts = [
+        _Part(
+            title=column.title,
+            cells=tuple(column.cell(metrics.run, of_none) for _, metrics in runs),
+            group=column.group,
+            is_text=column.title == EVENTS,
+        )
         for column in COMPARED
-        if room >= column.from_width and (is_priced or not column.is_money)
+        if is_priced or not column.is_money
     ]
-    compared = "against" if is_priced else "sent against"
-    caption = f"Of none: {compared} the same run under none."
-    if room >= WIDE:
-        caption += " Cache read: the part of sent that a prompt cache would have served."
-    table = _table(title="The same run under each policy", caption=caption)
-    table.add_column("policy", overflow="fold", min_width=10)
-    for column in columns:
-        table.add_column(column.title, justify="right")
-    table.add_column("events")
-    for name, metrics in runs:
-        cells = [column.cell(metrics.run, none.run if none else None) for column in columns]
-        table.add_row(escape(name), *cells, _counts(metrics.run.events))
+    names = ["policy", *(name for name, _ in runs)]
+    shown, fitted = _beside(
+        parts, names, width, worked_out=COMPARED_WORKED_OUT, drop=COMPARED_DROPPED
+    )
+    table = plain_table(
+        title="The same run under each policy",
+        caption=_compared_caption({part.key for part in shown}, is_priced=is_priced),
+    )
+    table.add_column(fitted[0], overflow="fold")
+    _fill(table, shown, list(map(escape, fitted[1:])), width - BETWEEN - _longest(fitted))
     return table
+
+
+def _compared_caption(keys: set[str], *, is_priced: bool) -> str:
+    said = []
+    if keys & {SENT_OF_NONE, USD_OF_NONE}:
+        compared = "against" if is_priced else "sent against"
+        said.append(f"Of none: {compared} the same run under none.")
+    if "cache read" in keys:
+        said.append("Cache read: the part of sent that a prompt cache would have served.")
+    return " ".join(said)
 
 
 def _counts(events: Sequence[EventRow]) -> str:
@@ -259,3 +275,69 @@ def _n(tokens: int) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "–"
+
+
+# ---- tables as wide as the terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A column beside names; its texts are markup."""
+
+    title: str
+    cells: tuple[str, ...]
+    foot: str = ""
+    group: str = ""
+    """What tells it from another of its title."""
+    is_text: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.group or self.title
+
+    def measured(self, *, is_roomy: bool) -> Column:
+        """Return what it takes; events need less where they may be broken into lines."""
+        texts = [Text.from_markup(text, emoji=False).plain for text in (*self.cells, self.foot)]
+        if self.title == EVENTS and is_roomy:
+            texts = [text[:ENOUGH_EVENTS] for text in texts]
+        elif self.title == EVENTS:
+            texts = [word[:LEAST_EVENTS] for text in texts for word in text.split()]
+        return Column(name=self.title, cells=tuple(texts), group=self.group)
+
+
+def _beside(
+    parts: Sequence[_Part],
+    names: Sequence[str],
+    width: int,
+    *,
+    worked_out: Sequence[str],
+    drop: Sequence[str],
+) -> tuple[list[_Part], list[str]]:
+    """Return the columns that fit beside names, and those as they fit there, their head first."""
+    roomy = [part.measured(is_roomy=True) for part in parts]
+    room = width - BETWEEN - min(ENOUGH_NAME, _longest(names))
+    columns = fitting(roomy, room, drop=worked_out)
+    if width_of(columns) > room:
+        columns = [part.measured(is_roomy=False) for part in parts if part.key not in worked_out]
+    columns, fitted = beside_names(columns, names, width, drop=drop)
+    keys = {column.key for column in columns}
+    return [part for part in parts if part.key in keys], fitted
+
+
+def _fill(table: Table, parts: Sequence[_Part], names: Sequence[str], room: int) -> None:
+    """Add columns and rows to a table that has its column of names; `room` is what that leaves."""
+    numbers = width_of(part.measured(is_roomy=True) for part in parts if part.title != EVENTS)
+    for part in parts:
+        if part.title == EVENTS:
+            most = max(1, room - numbers - BETWEEN)
+            table.add_column(part.title, overflow="fold", max_width=most)
+            continue
+        justify: Literal["left", "right"] = "left" if part.is_text else "right"
+        table.add_column(part.title, part.foot, justify=justify, no_wrap=True)
+    for name, *cells in zip(names, *(part.cells for part in parts), strict=True):
+        table.add_row(name, *cells)
+
+
+def _longest(names: Sequence[str]) -> int:
+    """Return the length of the longest line of names."""
+    return max(len(line) for name in names for line in name.splitlines())

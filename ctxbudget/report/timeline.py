@@ -31,6 +31,7 @@ from ctxbudget.core.events import (
     Withdrawn,
 )
 from ctxbudget.core.types import MAIN, Item, Layer
+from ctxbudget.report.plain import how_many
 
 MarkKind: TypeAlias = Literal[
     "phase", "wave", "prune", "restore", "rewrite", "compaction", "rejected", "level"
@@ -83,7 +84,7 @@ class _Gone:
     did: dict[str, int] = field(default_factory=dict)
 
     def mark(self) -> Mark:
-        did = " and ".join(f"{do} of {_counted(count, 'item')}" for do, count in self.did.items())
+        did = " and ".join(f"{do} of {how_many(count, 'item')}" for do, count in self.did.items())
         words = (
             f"rule {self.rule}: {did}, "
             f"{self.gained_tokens:,} tokens fewer ({self.before_tokens:,} → {self.after_tokens:,})"
@@ -111,8 +112,9 @@ class Timeline:
     """A listener that keeps the occupancy of one thread's prompt, by step.
 
     A step is a fact that can change the prompt: an item came or was taken back, a call was to be
-    sent, a phase began, an agent, a wave or a phase finished. Steps are facts and no decisions, so they are the
-    same under every policy. Of each step the highest occupancy is kept, and what was left of it.
+    sent, a phase began, an agent, a wave or a phase finished. Steps are facts and no decisions, so
+    they are the same under every policy. Of each step the highest occupancy is kept, and what was
+    left of it.
 
     Attributes:
         steps: of each point; rising.
@@ -259,7 +261,7 @@ class Timeline:
             self._take(event.thread, name)
         if event.is_compaction and event.thread == self.thread:
             gone = before - self._total
-            words = f"the host compacted its prompt: {_counted(len(event.items), 'item')}, {gone:,} tokens"
+            words = f"the host compacted its prompt: {how_many(len(event.items), 'item')}, {gone:,} tokens"
             self._mark("compaction", words, gone, self._step + AFTER_STEP)
 
     def _seeded(self, event: Seeded) -> None:
@@ -301,7 +303,7 @@ class Timeline:
             self._put(event.thread, item)
         if event.thread == self.thread:
             words = (
-                f"{_counted(len(event.items), 'item')} came back, {event.gained_tokens:,} tokens"
+                f"{how_many(len(event.items), 'item')} came back, {event.gained_tokens:,} tokens"
             )
             self._mark("restore", words, event.gained_tokens)
 
@@ -362,7 +364,7 @@ class Timeline:
             self._phases[-1] = Stretch(open_one.phase, open_one.start, self._step + AFTER_ALL)
 
     def _wave_started(self, event: WaveStarted) -> None:
-        agents = _counted(len(event.agents), "agent")
+        agents = how_many(len(event.agents), "agent")
         words = (
             f"wave {event.wave} of phase {event.phase} begins with {agents}: "
             f"{', '.join(event.agents)}"
@@ -372,10 +374,6 @@ class Timeline:
     def _agent_started(self, event: AgentStarted) -> None:
         if event.thread == self.thread:
             self._begin()
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 _NOTES: dict[type, Callable[[Timeline, Any], None]] = {

@@ -61,8 +61,8 @@ def _row(one: WhatIf, none: WhatIf | None, *, with_misses: bool) -> dict[str, An
         "sent_tokens": sent.sent_tokens,
         "peak_tokens": one.peak_tokens,
         "cost_usd": usd_text(one.cost_usd),
-        "cost_ratio": ratio(one.cost_usd, none.cost_usd if none else None),
-        "cache_read_frac": share(sent.cache.cache_read_tokens, sent.sent_tokens),
+        "cost_ratio": rounded(ratio(one.cost_usd, none.cost_usd if none else None)),
+        "cache_read_frac": rounded(share(sent.cache.cache_read_tokens, sent.sent_tokens)),
         "rewrites": one.rewrites,
         "compactions": one.compactions,
         "compactions_usd": usd_text(one.summaries_usd),
@@ -106,12 +106,12 @@ def _price(price: Price | None) -> dict[str, str] | None:
 
 def ratio(part_usd: Decimal | None, whole_usd: Decimal | None) -> float | None:
     """Return an amount as a share of another; None where either is not known."""
-    return round(float(part_usd / whole_usd), 4) if part_usd is not None and whole_usd else None
+    return float(part_usd / whole_usd) if part_usd is not None and whole_usd else None
 
 
 def share(part: int, whole: int) -> float | None:
     """Return a part as a share of a whole; None of nothing."""
-    return round(part / whole, 4) if whole else None
+    return part / whole if whole else None
 
 
 def rounded(frac: float | None) -> float | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.replay import WhatIf
-from ctxbudget.report.plain import visible
-from ctxbudget.report.replayed import NONE, Replayed
+from ctxbudget.report.plain import how_many, visible
+from ctxbudget.report.replayed import Replayed
+from ctxbudget.report.tables import plain_table
 from ctxbudget.report.what_if_json import ratio, share
 
 COSTS = ("sent", "peak", "USD", "of none", "cached", "rewrites", "summaries")
@@ -29,10 +30,13 @@ def print_replayed(console: Console, replayed: Replayed, *, misses: bool) -> Non
     found, none = replayed.found, replayed.none
     _print_head(console, replayed)
     console.print(_table(console, COSTS, {_name(one): _costs(one, none) for one in found}))
+    is_priced = all(one.cost_usd is not None for one in found)
+    of_none = "" if is_priced else " (tokens sent where no price is known)"
     console.print(
         "Sent: tokens over all calls; cached: read from the cache, of sent. USD: input and summaries, "
-        "without output, by the cache model. Of none: against the same run under none. The recorded "
-        "model is taken as it was: what it would have done with another prompt is not known."
+        f"without output, by the cache model. Of none: against the same run under none{of_none}. "
+        "The recorded model is taken as it was: what it would have done with another prompt is not "
+        "known."
     )
     if replayed.run.has_texts:
         console.print(_table(console, LOSSES, {_name(one): _losses(one, none) for one in found}))
@@ -66,16 +70,18 @@ def _print_head(console: Console, replayed: Replayed) -> None:
         name = f"{name}[/], {escape(visible(replayed.file))}[bold]"
     console.print(f"[bold]{name}[/]")
     console.print(
-        f"{run.calls:,} calls, window {replayed.scale.window_tokens:,}, recorded input cost "
+        f"{how_many(run.calls, 'call')}, window {replayed.scale.window_tokens:,}, recorded input cost "
         f"{recorded}",
         highlight=False,
     )
     for line in _asked(replayed):
         console.print(escape(visible(line)), highlight=False)
-    if not run.has_texts:
+    if not run.has_texts and any(one.assumed_forms for one in replayed.found):
         console.print(
             "assumed: sizes of shorter forms, since the journal holds no texts; recall needs them"
         )
+    elif not run.has_texts:
+        console.print("the journal holds no texts, so recall is not known")
 
 
 def _asked(replayed: Replayed) -> list[str]:
@@ -118,7 +124,9 @@ def _answer(replayed: Replayed) -> list[str]:
         best = min(priced, key=lambda one: one.total_cost_usd or 0)
         total = best.total_cost_usd or none.total_cost_usd
         if total < none.total_cost_usd:
-            missed = "" if best.recall is None else f", {len(best.recall.misses):,} misses"
+            missed = ""
+            if best.recall is not None:
+                missed = f", {how_many(len(best.recall.misses), 'miss', 'misses')}"
             lines.append(
                 f"Least with misses: {best.policy}, {_share(ratio(total, none.total_cost_usd))} of "
                 f"none ({total - none.total_cost_usd:+.4f} USD of {none.total_cost_usd:.4f}{missed})."
@@ -131,7 +139,9 @@ def _answer(replayed: Replayed) -> list[str]:
     if idle:
         lines.append(f"Did nothing here: {', '.join(idle)}.")
     fitted = [
-        f"{one.policy} {one.fitted_calls:,} times" for one in replayed.found if one.fitted_calls
+        f"{one.policy} {how_many(one.fitted_calls, 'time')}"
+        for one in replayed.found
+        if one.fitted_calls
     ]
     if fitted:
         lines.append(
@@ -169,7 +179,7 @@ def _table(console: Console, columns: Sequence[str], rows: Mapping[str, Sequence
     left_out = WIDE_ONLY if console.width < WIDE else set()
     left_out = left_out | (NOT_NARROW if console.width < NARROW else set())
     shown = [place for place, name in enumerate(columns) if name not in left_out]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("policy", overflow="fold")
     for place in shown:
         table.add_column(columns[place], justify="right", no_wrap=True)
@@ -185,11 +195,20 @@ def _costs(one: WhatIf, none: WhatIf | None) -> list[str]:
         f"{sent.sent_tokens:,}",
         f"{one.peak_tokens:,}",
         _usd(one.cost_usd),
-        _share(ratio(one.cost_usd, none.cost_usd if none else None)),
+        _share(_of_none(one, none)),
         _share(share(sent.cache.cache_read_tokens, sent.sent_tokens)),
         f"{one.rewrites:,}",
         f"{one.compactions:,}",
     ]
+
+
+def _of_none(one: WhatIf, none: WhatIf | None) -> float | None:
+    """Return the cost as a share of that under `none`; without a price, the tokens sent."""
+    if none is None:
+        return None
+    if one.cost_usd is None or none.cost_usd is None:
+        return share(one.metrics.run.sent_tokens, none.metrics.run.sent_tokens)
+    return ratio(one.cost_usd, none.cost_usd)
 
 
 def _losses(one: WhatIf, none: WhatIf | None) -> list[str]:

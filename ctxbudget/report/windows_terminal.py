@@ -5,38 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ctxbudget.fresh import Windows
+from ctxbudget.report.narrow import Column, beside_names
 from ctxbudget.report.plain import one_line
-from ctxbudget.report.windows_data import PHASE_HEADS, phase_rows, sentences
+from ctxbudget.report.tables import plain_table
+from ctxbudget.report.windows_words import PHASE_HEADS, phase_rows, sentences
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-NARROW: Final = 84
-"""Below this width the calls and what was sent are left out."""
-
-NOT_NARROW: Final = frozenset({"calls", "sent"})
+DROPPED: Final = ("calls", "sent", "USD")
+"""What gives way of both ways on a narrow terminal, in this order; JSON has all."""
 
 
 def print_windows(console: Console, found: Windows, price_date: str | None) -> None:
     """Print both ways phase by phase, and what the numbers say."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    is_narrow = console.width < NARROW
-    shown = [
-        place for place, head in enumerate(PHASE_HEADS) if not (is_narrow and head in NOT_NARROW)
+    names, *ways = zip(*phase_rows(found), strict=True)
+    columns = [
+        Column(name=f"{way}\n{head}", cells=cells, group=head)
+        for way, rows in zip(("long", "fresh"), ways, strict=True)
+        for head, cells in zip(PHASE_HEADS, zip(*rows, strict=True), strict=True)
     ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("phase", overflow="fold")
-    for way in ("long", "fresh"):
-        for place in shown:
-            table.add_column(f"{way}\n{PHASE_HEADS[place]}", justify="right", no_wrap=True)
-    rows = list(phase_rows(found))
-    for number, (name, long, fresh) in enumerate(rows, 1):
-        cells = [way[place] for way in (long, fresh) for place in shown]
-        is_last_phase = number == len(rows) - 1
-        table.add_row(escape(one_line(name)), *cells, end_section=is_last_phase)
+    shown, named = beside_names(
+        columns, ["phase", *map(one_line, names)], console.width, drop=DROPPED
+    )
+    table = plain_table()
+    table.add_column(named[0], overflow="fold")
+    for column in shown:
+        table.add_column(column.name, justify="right", no_wrap=True)
+    rows = zip(named[1:], *(column.cells for column in shown), strict=True)
+    for number, (name, *cells) in enumerate(rows, 1):
+        table.add_row(escape(name), *cells, end_section=number == len(names) - 1)
     console.print(
         f"{one_line(found.long.metrics.workflow)}: one long window, or a fresh one a phase",
         markup=False,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ctxbudget.config.run_setup import RunSetup, set_up_run
+from ctxbudget.config.run_setup import RunSetup, placed, set_up_run
 from ctxbudget.config.sizes import Measure
 from ctxbudget.config.workflow_file import AgentPart, PhasePart, Workflow
+from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import CallSent, Event, PhaseClosed, PhaseStarted
 from ctxbudget.core.types import MAIN
 from ctxbudget.schedule.board import Board, Load
@@ -28,8 +29,11 @@ def board_of(setup: RunSetup, measure: Measure) -> Board:
     """
     workflow = setup.loaded.workflow
     parts = {part.id: part for part in workflow.phases}
-    start_tokens = sum(measure.tokens(item) for item in workflow.permanent)
-    loads = [_load(setup, measure, parts[name], start_tokens) for name in setup.graph.order]
+    try:
+        start_tokens = sum(measure.tokens(item) for item in workflow.permanent)
+        loads = [_load(setup, measure, parts[name], start_tokens) for name in setup.graph.order]
+    except ConfigError as error:
+        raise placed(error, setup.loaded.document) from None
     return Board(loads, start_tokens)
 
 

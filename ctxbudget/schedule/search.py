@@ -1,8 +1,9 @@
 """Finds the order with the lowest peak, and of those the one with the fewest switches.
 
 What an order can still come to depends on which phases are finished (and, of the last ones, what
-of them is fresh, and which tools still stand), not on how they got there. So orders that come to the same state are one, and
-what is left to weigh are the sets of phases that hold all that they depend on, layer by layer.
+of them is fresh, and which tools still stand), not on how they got there. So orders that come to
+the same state are one, and what is left to weigh are the sets of phases that hold all that they
+depend on, layer by layer.
 """
 
 from __future__ import annotations

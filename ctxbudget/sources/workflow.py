@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import takewhile
@@ -126,9 +126,12 @@ class WorkflowSource:
         """Yield a phase; one that is skipped is told with nothing in it, so that it is over."""
         times = self._times(part)
         self._at += part.pause_s if times else 0
-        yield PhaseStarted(at=self._at, phase=part.id)
+        tools = self._offered
         if times and part.main_calls():
-            yield from self._offer(self.setup.loaded.workflow.tools_of(part))
+            tools = self.setup.loaded.workflow.tools_of(part)
+        kept = yield from self._take_back(tools)
+        yield PhaseStarted(at=self._at, phase=part.id)
+        yield from self._tools(tools[kept:], MAIN, self._at)
         for one in part.items if times else ():
             yield self._given(one, f"{part.id}/items/{one.id}", Layer.PHASE, phase=part.id)
         for time in range(1, times + 1):
@@ -286,14 +289,17 @@ class WorkflowSource:
 
     # ---- items
 
-    def _offer(self, tools: tuple[ToolsPart, ...]) -> Iterator[Fact]:
-        """Yield a change of the orchestrator's tools: what stands behind the first other one goes."""
+    def _take_back(self, tools: tuple[ToolsPart, ...]) -> Generator[Fact, None, int]:
+        """Yield the end of what the orchestrator is no longer offered; return how many tools stay.
+
+        What stands behind the first other one is sent anew.
+        """
         pairs = zip(self._offered, tools, strict=False)
         kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         gone, self._offered = self._offered[kept:], tools
         if gone:
             yield Withdrawn(at=self._at, items=tuple(f"{MAIN}/tools/{one.id}" for one in gone))
-        yield from self._tools(tools[kept:], MAIN, self._at)
+        return kept
 
     def _tools(
         self, tools: Iterable[ToolsPart], thread: str, at: float, phase: str | None = None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 from ctxbudget.config.fields import budget_option, tokens_option
-from ctxbudget.config.policy_file import LoadedPolicy, load_policy
+from ctxbudget.config.policy_file import BOUNDS, NONE, LoadedPolicy, load_policy
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.types import Base, Limit
-
-NONE: Final = "none"
-BOUNDS: Final = ("unbounded", "clairvoyant")
 
 RANGE_STEPS: Final = 4
 """Budgets of a range that names no number, both ends included."""
@@ -129,13 +126,7 @@ def grid(
             "(`ctxbudget policies` lists them)"
         )
     loaded = {spec: load_policy(spec) for spec in dict.fromkeys(policies)}
-    known = sorted({name for one in loaded.values() for name in _params(one)})
-    for name in params:
-        if name not in known:
-            raise ConfigError(
-                f"no policy of the sweep has a param {name!r}; {near_misses(name, known)}",
-                location=("--param",),
-            )
+    _refuse_unknown(params, loaded.values())
     cells: list[tuple[str, Limit | None]] = [*budgets] or [("", None)]
     alone = (NONE, *BOUNDS) if has_bounds else (NONE,)
     settings: list[Setting] = []
@@ -143,28 +134,50 @@ def grid(
     for spec, one in loaded.items():
         if one.name in alone:
             continue
-        varied = {name: values for name, values in params.items() if name in _params(one)}
-        missing = [f"policy.{name}" for name in params if name not in varied]
+        missing = [f"policy.{name}" for name in params if name not in _params(one)]
         if missing:
             notes.append(f"{one.label} has no {', '.join(missing)}: not varied there")
-        for pairs in product(*([(name, value) for value in varied[name]] for name in varied)):
-            whole = _with(spec, pairs)
-            policy = load_policy(whole)
-            settings += [
-                Setting(policy=policy, spec=whole, budget=limit, budget_text=text)
-                for text, limit in cells
-            ]
-    text, limit = cells[-1]
-    settings += [
-        Setting(policy=load_policy(name), spec=name, budget=limit, budget_text=text)
-        for name in alone
-    ]
+        for whole in _varied(spec, one, params):
+            settings += _settings(whole, cells)
+    for name in alone:
+        settings += _settings(name, cells[-1:])
     if len(settings) > MOST_SETTINGS:
         raise ConfigError(
             f"{len(settings):,} settings are too many, at most {MOST_SETTINGS:,}; name fewer policies, "
             "budgets or values of --param"
         )
     return settings, notes
+
+
+def _refuse_unknown(params: Mapping[str, object], policies: Iterable[LoadedPolicy]) -> None:
+    """Check that some policy has each param.
+
+    Raises:
+        ConfigError: none has one of them.
+    """
+    known = sorted({name for one in policies for name in _params(one)})
+    for name in params:
+        if name not in known:
+            raise ConfigError(
+                f"no policy of the sweep has a param {name!r}; {near_misses(name, known)}",
+                location=("--param",),
+            )
+
+
+def _settings(spec: str, cells: Sequence[tuple[str, Limit | None]]) -> Iterator[Setting]:
+    """Yield a policy at each budget."""
+    policy = load_policy(spec)
+    for text, limit in cells:
+        yield Setting(policy=policy, spec=spec, budget=limit, budget_text=text)
+
+
+def _varied(
+    spec: str, policy: LoadedPolicy, params: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    """Yield a policy with each choice of values for the params that it has."""
+    own = [name for name in params if name in _params(policy)]
+    for values in product(*(params[name] for name in own)):
+        yield _with(spec, list(zip(own, values, strict=True)))
 
 
 def _params(policy: LoadedPolicy) -> Mapping[str, object]:
@@ -176,5 +189,6 @@ def _with(spec: str, pairs: Sequence[tuple[str, str]]) -> str:
     if not pairs:
         return spec
     said = ",".join(f"{name}={value}" for name, value in pairs)
-    is_set = "=" in spec.rpartition(":")[2]
+    _, colon, rest = spec.rpartition(":")
+    is_set = bool(colon) and "=" in rest  # a folder may have a `=` in its name
     return f"{spec},{said}" if is_set else f"{spec}:{said}"

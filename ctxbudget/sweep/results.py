@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ctxbudget._version import __version__
 from ctxbudget.config.own_code import import_attribute
-from ctxbudget.core.errors import ConfigError
+from ctxbudget.core.errors import ConfigError, reason_of
 from ctxbudget.journal.locking import try_lock
 from ctxbudget.sweep.grid import Setting
 from ctxbudget.sweep.outcome import Outcome, as_data, from_data
@@ -143,7 +143,7 @@ class Results:
 
 
 def _reason(error: OSError) -> str:
-    return (error.strerror or "cannot be written").lower()
+    return reason_of(error, "cannot be written")
 
 
 def _refused(path: Path, reason: str, step: str = "name") -> ConfigError:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from statistics import fmean
 from typing import Final
 
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.sweep.front import Places, beaters
-from ctxbudget.sweep.grid import NONE, Setting
+from ctxbudget.sweep.grid import Setting
 from ctxbudget.sweep.outcome import Outcome
 
 Budgets = tuple[str, ...]

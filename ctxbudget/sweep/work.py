@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctxbudget.config.policy_file import LoadedPolicy, policy_from_data, refuse_impossible
+from ctxbudget.config.policy_file import (
+    NONE,
+    LoadedPolicy,
+    policy_from_data,
+    refuse_impossible,
+)
 from ctxbudget.config.run_setup import Overrides, set_up_run
 from ctxbudget.config.workflow_file import read_workflow
 from ctxbudget.core.errors import CtxBudgetError
@@ -97,7 +102,7 @@ def _simulated(path: str, setting: Setting) -> Outcome:
     budget = 0
     try:
         loaded = read_workflow(Path(path))
-        scale = set_up_run(loaded, Overrides(policy="none")).start.scale
+        scale = set_up_run(loaded, Overrides(policy=NONE)).start.scale
         budget = _budget(setting.budget, scale)
         limit = None if setting.budget is None else Limit(tokens=budget, of=Base.WINDOW)
         setup = set_up_run(loaded, Overrides(policy=setting.spec, budget=limit))

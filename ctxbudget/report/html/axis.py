@@ -63,6 +63,6 @@ def phase_at(phases: Sequence[Stretch], step: float) -> str:
 
 
 def place_words(call: int, step: float, phase: str) -> str:
-    """Return where something happened, in words."""
+    """Return where something happened, in words; what is between two steps is part of the first."""
     where = f"after call {call:,}" if call else "before the first call"
-    return f"{where}, step {step:,g}" + (f", phase {phase}" if phase else "")
+    return f"{where}, step {int(step):,}" + (f", phase {phase}" if phase else "")

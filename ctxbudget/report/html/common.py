@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
+from ctxbudget.history import By, Rent
 from ctxbudget.metrics import Metrics, RunRow
 from ctxbudget.report.drawn import DrawnRun
 from ctxbudget.report.html import words
@@ -11,9 +13,12 @@ from ctxbudget.report.html.calls import Calls, calls_chart
 from ctxbudget.report.html.occupancy import occupancy_chart
 from ctxbudget.report.html.page import Section, Table
 from ctxbudget.report.html.phase_bars import phase_chart
-from ctxbudget.report.html.rents import rent_chart
+from ctxbudget.report.html.rents import dearest, rent_chart, share_frac
 from ctxbudget.report.narrow import in_middle
 from ctxbudget.report.timeline import Timeline
+
+LEAST_SHARE_FRAC: Final = 0.01
+"""Where the three dearest items pay less of the rent, a chart of items shows nothing."""
 
 
 def occupancy_section(timeline: Timeline, run: RunRow, title: str, intro: str = "") -> Section:
@@ -66,27 +71,36 @@ def calls_section(calls: Calls, whose: str) -> Section:
 
 def rent_section(drawn: DrawnRun, whose: str = "") -> Section | None:
     """Return the section of who paid for being carried; None if nothing was."""
-    rents = [one for one in drawn.history.rent("item") if one.rent_tokens]
+    rents = _paid(drawn, "item")
     if not rents:
         return None
-    by_tool = [one for one in drawn.history.rent("tool") if one.rent_tokens]
-    by_kind = [one for one in drawn.history.rent("kind") if one.rent_tokens]
-    whole = sum(one.rent_tokens for one in rents)
-    top = rents[:3]
+    sorts: tuple[By, ...] = ("tool", "kind")
+    groups = [(what, paid) for what in sorts if len(paid := _paid(drawn, what)) > 1]
+    charts = [rent_chart(paid, what) for what, paid in groups]
+    top = dearest(rents)[:3]
+    share = share_frac(top, rents)
+    if groups and share < LEAST_SHARE_FRAC:
+        return Section(title=_group_title(*groups[0]), intro=whose, charts=charts)
     title = (
         f"{words.capital(words.times(len(top), 'item pays', 'items pay'))} "
-        f"{words.share(sum(one.rent_tokens for one in top), whole)} of the rent: "
+        f"{words.frac(share)} of the rent: "
         f"{words.in_words(in_middle(one.name, 30) for one in top)}"
     )
-    groups = [("tool", by_tool)] if len(by_tool) > 1 else []
-    groups += [("kind", by_kind)] if len(by_kind) > 1 else []
-    return Section(
-        title=title,
-        intro=whose,
-        charts=[
-            rent_chart(rents, "item", drawn.items),
-            *(rent_chart(found, what) for what, found in groups),
-        ],
+    charts = [rent_chart(rents, "item", drawn.items), *charts]
+    return Section(title=title, intro=whose, charts=charts)
+
+
+def _paid(drawn: DrawnRun, what: By) -> list[Rent]:
+    return [one for one in drawn.history.rent(what) if one.rent_tokens]
+
+
+def _group_title(what: By, paid: Sequence[Rent]) -> str:
+    """Return what is dearest of tools or kinds, where no item is to blame."""
+    first = next(one for one in dearest(paid) if one.name != "-")
+    return (
+        f"{words.capital(what)} {in_middle(first.name, 30)} pays "
+        f"{words.frac(share_frac([first], paid))} of the rent, the three dearest items less than "
+        f"{LEAST_SHARE_FRAC:.0%}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from ctxbudget.core.types import MAIN
 from ctxbudget.recall.losses import Miss
 from ctxbudget.replay import WhatIf
 from ctxbudget.report.html import words
@@ -100,7 +101,7 @@ def _listed(rows: Sequence[WhatIf]) -> list[Table]:
                 (
                     in_middle(miss.text, 100),
                     miss.what,
-                    f"{miss.call:,}" if miss.thread == "main" else f"{miss.call:,} {miss.thread}",
+                    f"{miss.call:,}" if miss.thread == MAIN else f"{miss.call:,} {miss.thread}",
                     miss.item,
                     "never there" if miss.since_call is None else f"call {miss.since_call:,}",
                     miss.rule or "–",

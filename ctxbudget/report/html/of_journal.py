@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ctxbudget.core.events import RunStarted
+from ctxbudget.core.types import MAIN
 from ctxbudget.metrics import Metrics
 from ctxbudget.report.drawn import DrawnRun
 from ctxbudget.report.html import words
@@ -40,7 +41,7 @@ def journal_page(journal: str, rows: JournalRows, start: RunStarted, drawn: Draw
     timeline.settle()
     thread = timeline.thread
     peaks = f"The prompt peaks at {peak_words(metrics)}"
-    if thread != "main":
+    if thread != MAIN:
         peaks = f"The prompt of {thread} peaks at {words.tokens(max([0, *timeline.totals]))} tokens"
     return Page(
         kind="ctxbudget journal: a run as it was written down",

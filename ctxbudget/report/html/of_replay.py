@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from decimal import Decimal
 
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.replay import WhatIf
 from ctxbudget.report.drawn import Drawing, DrawnRun
 from ctxbudget.report.html import words
@@ -22,7 +23,7 @@ from ctxbudget.report.html.lines import PolicyLine, lines_chart
 from ctxbudget.report.html.misses import miss_chart
 from ctxbudget.report.html.page import Page, Section, Table
 from ctxbudget.report.html.tradeoff import Choice, tradeoff_chart
-from ctxbudget.report.replayed import NONE, Replayed
+from ctxbudget.report.replayed import Replayed
 from ctxbudget.report.what_if_json import ratio, share
 
 
@@ -140,10 +141,6 @@ def _cards(replayed: Replayed, shown: WhatIf) -> list[tuple[str, str]]:
             (f"{len(recall.misses):,}", f"misses{refetch}"),
         ]
     return cards
-
-
-def _name(one: WhatIf) -> str:
-    return one.policy
 
 
 def _policy_table(replayed: Replayed) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ctxbudget.config.policy_file import NONE
 from ctxbudget.metrics import Metrics
 from ctxbudget.report.diagnosis import diagnose
 from ctxbudget.report.drawn import DrawnRun
@@ -23,8 +24,6 @@ from ctxbudget.report.html.costs import Spent, cost_chart
 from ctxbudget.report.html.lines import PolicyLine, lines_chart
 from ctxbudget.report.html.page import Page, Section, Table
 from ctxbudget.report.money import cost_notes, share_cell
-
-NONE = "none"
 
 
 def simulated_page(

@@ -17,11 +17,24 @@ TOP: Final = 12
 """So many of the dearest are named; the rest is one bar."""
 
 
+def dearest(rents: Sequence[Rent]) -> list[Rent]:
+    """Return who paid most first: in money, or in tokens where a price is not known."""
+    if not _is_priced(rents):
+        return list(rents)
+    return sorted(rents, key=lambda one: (-(one.cost_usd or Decimal(0)), -one.rent_tokens))
+
+
+def share_frac(some: Sequence[Rent], of: Sequence[Rent]) -> float:
+    """Return what some paid of all rent, in what `dearest` goes by."""
+    part, whole = _together(some), _together(of)
+    if whole.cost_usd:
+        return float((part.cost_usd or Decimal(0)) / whole.cost_usd)
+    return part.rent_tokens / whole.rent_tokens
+
+
 def rent_chart(rents: Sequence[Rent], what: str, items: Mapping[str, Item] | None = None) -> Chart:
     """Return the chart of who paid most; `items` says what the names of items stand for."""
-    is_priced = all(one.cost_usd is not None for one in rents)
-    dearest = sorted(rents, key=lambda one: (-(one.cost_usd or Decimal(0)), -one.rent_tokens))
-    ordered = list(dearest if is_priced else rents)
+    is_priced, ordered = _is_priced(rents), dearest(rents)
     shown, rest = ordered[:TOP], ordered[TOP:]
     rows = [(_name(one, items) if one.name != "-" else f"no {what}", one) for one in shown]
     if rest:
@@ -76,6 +89,10 @@ def _bars(
         "cliponaxis": False,
         "marker": {"color": colors, "pattern": {**pattern, "solidity": 0.2}},
     }
+
+
+def _is_priced(rents: Sequence[Rent]) -> bool:
+    return all(one.cost_usd is not None for one in rents)
 
 
 def _name(rent: Rent, items: Mapping[str, Item] | None) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
+from ctxbudget.report.money import usd_cell as usd_cell
 from ctxbudget.report.narrow import in_middle
-from ctxbudget.report.plain import visible
+from ctxbudget.report.plain import how_many, visible
 
 BREAK: Final = "<br>"
 """A line break in a chart's text; plotly knows it, and no name can hold one."""
@@ -45,11 +46,6 @@ def short_usd(amount: Decimal | None) -> str:
     return f"{amount:,.2f} USD" if abs(amount) < 1000 else f"{amount:,.0f} USD"
 
 
-def usd_cell(amount: Decimal | None) -> str:
-    """Return an amount of money for a table whose head names the unit."""
-    return "–" if amount is None else f"{amount:,.4f}"
-
-
 def share(part: float | Decimal | None, whole: float | Decimal | None) -> str:
     """Return a part as a percentage of a whole; a dash of nothing."""
     return "–" if part is None or not whole else f"{float(part) / float(whole):.1%}"
@@ -62,7 +58,7 @@ def frac(value: float | None) -> str:
 
 def times(number: int, what: str, several: str = "") -> str:
     """Return a count with its noun: 1 call, 3 calls."""
-    return f"{number:,} {what if number == 1 else several or what + 's'}"
+    return how_many(number, what, several)
 
 
 def in_words(names: Iterable[str]) -> str:

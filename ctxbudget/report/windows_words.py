@@ -1,17 +1,14 @@
-"""One long window and fresh ones side by side: the words, as Markdown, and as data."""
+"""One long window and fresh ones side by side: the rows and words that all reports share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import zip_longest
-from typing import Any, Final
+from typing import Final
 
-from ctxbudget._version import __version__
 from ctxbudget.fresh import HANDOFF_TOKENS, MOST_CALLS, Played, Windows
 from ctxbudget.metrics import PhaseRow
 from ctxbudget.report.course_words import EXPECTED_COURSE
-from ctxbudget.report.markdown import escaped, table
-from ctxbudget.report.money import usd_cell, usd_text
+from ctxbudget.report.money import usd_cell
 
 RUN: Final = "run"
 
@@ -24,7 +21,7 @@ def phase_rows(found: Windows) -> Iterator[tuple[str, tuple[str, ...], tuple[str
 
     USD of the run hold the hand-offs as output, which no phase's hold.
     """
-    pairs = zip_longest(found.long.metrics.phases, found.fresh.metrics.phases)
+    pairs = zip(found.long.metrics.phases, found.fresh.metrics.phases, strict=True)
     for long, fresh in pairs:
         yield long.id, _phase_cells(long), _phase_cells(fresh)
     yield RUN, _run_cells(found.long), _run_cells(found.fresh)
@@ -118,56 +115,3 @@ def _calls_limit(found: Windows) -> str:
     if limit == 1:
         return "break-even: fresh windows are cheaper with a single call in every phase, too"
     return f"break-even: with {limit:,} calls or more in every phase fresh windows are cheaper"
-
-
-def windows_markdown(found: Windows, price_date: str | None) -> str:
-    """Return a table of both ways, phase by phase, and what it says."""
-    heads = ("phase", *(f"{way} {head}" for way in ("long", "fresh") for head in PHASE_HEADS))
-    rows = [(escaped(name), *long, *fresh) for name, long, fresh in phase_rows(found)]
-    lines = "\n".join(f"- {escaped(line)}" for line in sentences(found, price_date))
-    return f"**{escaped(found.long.metrics.workflow)}**\n\n{table(heads, rows)}\n\n{lines}"
-
-
-def windows_as_data(found: Windows, price_date: str | None) -> dict[str, Any]:
-    """Return both ways as data, money as text; limits are null where there is none."""
-    return {
-        "ctxbudget": __version__,
-        "workflow": found.long.metrics.workflow,
-        "price_date": price_date,
-        "is_expected": found.is_expected,
-        "long": _as_data(found.long),
-        "fresh": _as_data(found.fresh),
-        "saved_usd": usd_text(found.saved_usd),
-        "handoffs": [
-            {"phase": one.phase, "tokens": one.tokens, "written": one.is_written}
-            for one in found.handoffs
-        ],
-        "break_even": {
-            "handoff_tokens": found.handoff_limit_tokens,
-            "handoff_is_the_most_that_fits": found.is_limit_open,
-            "calls": found.calls_limit,
-        },
-    }
-
-
-def _as_data(played: Played) -> dict[str, Any]:
-    run = played.metrics.run
-    return {
-        "calls": run.calls,
-        "peak_tokens": run.peak_tokens,
-        "sent_tokens": run.sent_tokens,
-        "rewrites": played.rewrites,
-        "cost_usd": usd_text(played.cost_usd),
-        "handoffs_usd": usd_text(played.written_usd),
-        "handoff_output_tokens": played.written_tokens,
-        "phases": [
-            {
-                "id": row.id,
-                "calls": row.calls,
-                "peak_tokens": row.peak_tokens,
-                "sent_tokens": row.sent_tokens,
-                "cost_usd": usd_text(row.cost_usd),
-            }
-            for row in played.metrics.phases
-        ],
-    }
