@@ -212,7 +212,7 @@ def test_a_gate_fails_at_its_level_or_a_graver_one(
         if code:
             assert re.fullmatch(
                 rf"ctxbudget: gate failed: --fail-on {level}: (warn|critical|overflow) in run, "
-                r"[\d,]+ tokens, limit [\d,]+\n",
+                r"(peak )?[\d,]+ tokens, limit [\d,]+\n",
                 ran.err,
             )
         else:
@@ -242,6 +242,17 @@ def test_a_gate_looks_at_the_run(
 ) -> None:
     flow = written(tmp_path, f"window: 1000\npolicy: none\n{text}\n")
     assert ctxbudget("simulate", flow, "--fail-on", level, "--json").code == code
+
+
+def test_a_failed_gate_names_the_peak_not_where_the_level_was_first_crossed(
+    ctxbudget: Command, tmp_path: Path
+) -> None:
+    text = "window: 1000\npolicy: none\nphases: [{id: a, output: 960}, {id: b, output: 30}]\n"
+    ran = ctxbudget("simulate", written(tmp_path, text), "--fail-on", "critical", "--json")
+    assert ran.json["run"]["events"][1]["tokens"] == 960
+    assert ran.err == (
+        "ctxbudget: gate failed: --fail-on critical: critical in run, peak 990 tokens, limit 950\n"
+    )
 
 
 def test_a_failed_gate_names_the_gravest(ctxbudget: Command, tmp_path: Path) -> None:
@@ -476,9 +487,35 @@ def test_validate_goes_on_after_a_wrong_file(ctxbudget: Command, tmp_path: Path)
     ]
     ran = ctxbudget("validate", *wrong, "none")
     assert (ran.code, ran.out) == (2, "none: fine, a policy of 0 rules\n")
-    assert ran.err.count("\n") == ran.err.count("ctxbudget: error: ") == len(wrong)
+    # of b.yaml a name is missing, and of its rule `on`, `do` and `why`
+    assert ran.err.count("\n") == ran.err.count("ctxbudget: error: ") == len(wrong) + 3
     for path in (wrong[0], wrong[1], wrong[2], wrong[4]):
         assert f"ctxbudget: error: {path}:" in ran.err
+
+
+def test_validate_lists_all_that_is_wrong_with_a_file(ctxbudget: Command, tmp_path: Path) -> None:
+    text = """\
+windw: 5
+phases:
+- {id: a, calls: -3, output: {median: 500, p95: 400}}
+- {id: b, outptu: 4, agents: [{id: x, outpt: 5}]}
+policy:
+  name: own
+  rules: [{on: warn, do: drop, whyy: x}]
+"""
+    ran = ctxbudget("validate", written(tmp_path, text), "none")
+    assert (ran.code, ran.out) == (2, "none: fine, a policy of 0 rules\n")
+    assert [line.partition(f"{tmp_path}/")[2][:40] for line in ran.err.splitlines()] == [
+        "flow.yaml:1: windw: unknown key; did you",
+        "flow.yaml:3: phases[0].calls: expected a",
+        "flow.yaml:3: phases[0].output.p95: expec",
+        "flow.yaml:4: phases[1].agents[0].outpt: ",
+        "flow.yaml:4: phases[1].outptu: unknown k",
+        "flow.yaml:7: policy.rules[0].whyy: unkno",
+        "flow.yaml:4: phases[1].agents[0].output:",
+        "flow.yaml:7: policy.rules[0].why: is req",
+    ]
+    assert "(and 7 more problems)" in ctxbudget("simulate", tmp_path / "flow.yaml").error
 
 
 def test_help_and_version(ctxbudget: Command) -> None:

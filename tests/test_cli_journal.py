@@ -172,7 +172,11 @@ def test_plans_and_rent_worked_by_hand(ctxbudget: Command, journal: Path) -> Non
     assert rents[FIRST_RESULT]["rent_tokens"] == 86 + left[0] + left[0]  # whole once, then masked
     assert rents["main/1"]["rent_tokens"] == (3 + 4) * 3
     assert rents["look/scout/1"]["rent_tokens"] == (2 + 4) * 1
-    assert (found["workflow"], found["policy"], found["phase"]) == ("login", "masking:keep=1", "build")
+    assert (found["workflow"], found["policy"], found["phase"]) == (
+        "login",
+        "masking:keep=1",
+        "build",
+    )
     assert found["plans"][0]["at"] < 60  # since the start
 
 

@@ -22,6 +22,7 @@ from ctxbudget.config.fields import (
     Text,
     Tokens,
     Weight,
+    WrongFileError,
     budget_option,
     tokens_option,
     validated,
@@ -46,6 +47,13 @@ class Sample(Strict):
     above: ShareOfBudget | None = None
     parts: tuple[Sample, ...] = ()
     some: tuple[Sample, ...] | None = Field(None, min_length=2)
+
+
+class Needy(Strict):
+    """Something with a key that must be there."""
+
+    count: Count = 0
+    tokens: Tokens
 
 
 def read(text: str) -> Sample:
@@ -243,6 +251,31 @@ def test_the_first_problem_is_told_and_the_others_counted(text: str, end: str) -
     with pytest.raises(ConfigError) as raised:
         read(text)
     assert str(raised.value).endswith(end)
+
+
+def test_all_problems_are_there_from_the_top() -> None:
+    text = "flagg: true\nsome:\n- {tokens: -1, cuont: 1}\ncount: x\nzzz: 1\n"
+    with pytest.raises(WrongFileError) as raised:
+        read(text)
+    found = [(one.line, one.key) for one in raised.value.problems]
+    assert found == [
+        (1, "flagg"),
+        (2, "some"),
+        (3, "some[0].tokens"),
+        (3, "some[0].cuont"),
+        (4, "count"),
+        (5, "zzz"),
+    ]
+    assert str(raised.value) == f"{raised.value.problems[0]} (and 5 more problems)"
+
+
+def test_a_misspelt_key_comes_before_that_it_is_missing() -> None:
+    with pytest.raises(WrongFileError) as raised:
+        validated(Needy, parse_document("count: 1\n\ntokns: 2\n", "f.yaml"))
+    assert [str(one) for one in raised.value.problems] == [
+        "f.yaml:3: tokns: unknown key; did you mean 'tokens'?",
+        "f.yaml:1: tokens: is required and missing; add it",
+    ]
 
 
 @pytest.mark.parametrize(

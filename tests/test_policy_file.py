@@ -15,6 +15,7 @@ from ctxbudget.config.own_code import OwnPolicy
 from ctxbudget.config.policy_file import (
     load_policy,
     policy_from_data,
+    policy_option,
     read_policy,
     refuse_impossible,
 )
@@ -318,23 +319,47 @@ def test_set_params_are_in_the_label_and_in_the_data(
 @pytest.mark.parametrize(
     ("pairs", "error"),
     [
-        ("kep=5", ":2: params: the policy has no param 'kep'; did you mean 'keep'?"),
-        ("=5", ":2: params: the policy has no param ''; known are: above, gate, keep, kind"),
-        ("keep=x", ":7: rules[0].select.keep_last: expected a whole number from 0 to 1,000,000, "
-         "found 'x'; this is with keep=x"),
-        ("keep=-1", ":7: rules[0].select.keep_last: expected a whole number from 0 to 1,000,000"),
-        ("keep=5,gate", ":8: rules[0].when.pays_off: expected true or false, found ''; this is w"),
-        ("gate=1", ":8: rules[0].when.pays_off: expected true or false, found 1"),
-        ("above=1e400", ":8: rules[0].when.above: expected tokens"),
-        (f"keep={'9' * 5000}", ":7: rules[0].select.keep_last: expected a whole number"),
-        ("kind=nobody", ":7: rules[0].select.kind: expected one of tools, system, user"),
+        ("kep=5", " has no param 'kep'; did you mean 'keep'?"),
+        ("=5", " has no param ''; known are: above, gate, keep, kind"),
+        ("keep=x", " with keep=x: expected a whole number from 0 to 1,000,000, found 'x' "
+         "(rules[0].select.keep_last)"),
+        ("keep=-1", " with keep=-1: expected a whole number from 0 to 1,000,000"),
+        ("keep=5,gate", " with keep=5,gate=: expected true or false, found '' (rules[0].when.pa"),
+        ("gate=1", " with gate=1: expected true or false, found 1"),
+        ("above=1e400", " with above=1e400: expected tokens"),
+        (f"keep={'9' * 5000}", f" with keep={'9' * 5000}: expected a whole number"),
+        ("kind=nobody", " with kind=nobody: expected one of tools, system, user"),
     ],
 )  # fmt: skip
 def test_params_are_refused(tmp_path: Path, pairs: str, error: str) -> None:
     path = written(tmp_path, PARAMS)
     with pytest.raises(ConfigError) as raised:
         load_policy(f"{path}:{pairs}")
-    assert str(raised.value).startswith(f"{path}{error}")
+    assert str(raised.value).startswith(f"{path.stem}{error}")
+    assert raised.value.path is None  # the file is not to blame
+
+
+def test_a_file_that_is_wrong_is_to_blame_whatever_is_set(tmp_path: Path) -> None:
+    path = written(tmp_path, PARAMS.replace("why:", "wy:"))
+    with pytest.raises(ConfigError, match=r"unknown key; did you mean 'why'\?") as raised:
+        load_policy(f"{path}:keep=5")
+    assert raised.value.path == str(path)
+
+
+@pytest.mark.parametrize("option", ["--policy", "--param"])
+def test_an_option_is_to_blame_for_what_it_asks(tmp_path: Path, option: str) -> None:
+    for spec, said in (
+        ("maskin", "there is no policy 'maskin'"),
+        ("masking:nosuch=1", "masking has no param 'nosuch'"),
+        ("masking:keep=abc", "masking with keep=abc: expected a whole number"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            policy_option(spec, option)
+        assert str(raised.value).startswith(f"{option}: {said}")
+    path = written(tmp_path, "name: x\nrules: 5\n")
+    with pytest.raises(ConfigError) as raised:
+        policy_option(str(path), option)
+    assert str(raised.value).startswith(f"{path}:2: rules: ")
 
 
 def test_a_path_may_look_like_params(tmp_path: Path) -> None:

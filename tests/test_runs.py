@@ -373,6 +373,14 @@ def test_names_do_nothing_to_a_terminal(ctxbudget: Command, tmp_path: Path) -> N
     assert "agent [red]x/[b]: a try fails" in ctxbudget("simulate", path, "--runs", 9).out
 
 
+def test_the_help_says_what_is_of_one_run_only(ctxbudget: Command, flow: Path) -> None:
+    told = " ".join(ctxbudget("simulate", "--help").out.split())
+    assert "--journal, --html and --markdown are of one run, and do not go with --runs" in told
+    for option in (("--journal", "j.jsonl"), ("--html", "page.html"), ("--markdown",)):
+        said = ctxbudget("simulate", flow, "--runs", 2, *option).error
+        assert said.startswith(f"{option[0]}: is of one run")
+
+
 def test_a_terminal_shows_progress_and_a_pipe_does_not(flow: Path) -> None:
     shown, printed = on_terminal("simulate", flow, "--runs", 100, "--seed", 7, "--json")
     assert "simulating" in shown

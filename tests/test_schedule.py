@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -655,6 +656,15 @@ def test_a_file_is_replaced_only_if_that_is_meant(tmp_path: Path, ctxbudget: Com
     assert path.read_text() != before
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     assert "add --write FILE" in ctxbudget("schedule", path, "--force").error
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_what_force_does_not_replace_is_named_at_once(
+    tmp_path: Path, ctxbudget: Command, force: tuple[str, ...]
+) -> None:
+    asked = ("schedule", branches(tmp_path), *force, "--write")
+    assert ctxbudget(*asked, tmp_path).error == f"{tmp_path}: is a folder; name a file"
+    assert ctxbudget(*asked, os.devnull).error.endswith(": is not a file; choose another name")
 
 
 def test_a_file_that_names_files_beside_it_is_not_written_elsewhere(

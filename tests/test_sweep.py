@@ -100,6 +100,14 @@ def test_an_empty_grid_and_unknown_names_are_refused() -> None:
         grid(["masking"], [], {"kep": ("3",)}, has_bounds=False)
     with pytest.raises(ConfigError, match="there is no policy 'msking'"):
         grid(["msking"], [], {}, has_bounds=False)
+    for policy, params, blamed in (
+        ("masking:keep=abc", {}, "--policy"),
+        ("masking", {"keep": ("3", "abc")}, "--param"),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"^{blamed}: masking with keep=abc: expected a whole"
+        ):
+            grid([policy], [], params, has_bounds=False)
 
 
 def test_the_front() -> None:

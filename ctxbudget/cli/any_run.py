@@ -18,7 +18,7 @@ from ctxbudget.cli.replay_settings import (
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.lookup import SUFFIXES, find, names
-from ctxbudget.config.policy_file import NONE, load_policy, refuse_impossible
+from ctxbudget.config.policy_file import NONE, policy_option, refuse_impossible
 from ctxbudget.config.run_setup import set_up_run
 from ctxbudget.config.workflow_file import is_workflow_file, read_workflow
 from ctxbudget.core.errors import ConfigError, JournalError, SourceError
@@ -182,7 +182,7 @@ def _replayed(
     name: str, run: RecordedRun, policy: str, options: Options, *, is_journal: bool = False
 ) -> Outcome:
     settings = _settings(run, options)
-    loaded = load_policy(policy)
+    loaded = policy_option(policy)
     refuse_impossible(loaded, settings.scale(run.start.scale))
     places = Places(costs=InputCosts(assumes_summaries=True))
     found = what_if(run, loaded, settings, listeners=[places])

@@ -28,6 +28,7 @@ from ctxbudget.config.policy_file import (
     LoadedPolicy,
     load_policy,
     policy_from_data,
+    policy_option,
     refuse_impossible,
 )
 from ctxbudget.core.errors import (
@@ -154,7 +155,7 @@ def _without_losses(recorded: RecordedRun) -> WhatIf:
 
 def _chosen(recorded: RecordedRun, policies: tuple[str, ...]) -> list[LoadedPolicy]:
     """Return the policies that were named, or a journal's own; then `none` and the bounds."""
-    chosen = [load_policy(name) for name in policies]
+    chosen = [policy_option(name) for name in policies]
     if not chosen and recorded.start.policy:
         chosen = [policy_from_data(recorded.start.policy)]
     always = (NONE, *BOUNDS) if recorded.uses or recorded.has_texts else (NONE, BOUNDS[0])

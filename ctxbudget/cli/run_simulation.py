@@ -216,9 +216,13 @@ def _gate(metrics: Metrics, fail_on: str | None) -> int:
     if not crossed:
         return FINE
     worst = max(crossed, key=lambda event: (failing.index(Level(event.level)), event.tokens))
+    # a level is told where it is first crossed; a prompt that overflows is never sent as it was
+    how_far = f"{worst.tokens:,} tokens"
+    if worst.level != Level.OVERFLOW:
+        how_far = f"peak {metrics.run.peak_tokens:,} tokens"
     click.echo(
-        f"ctxbudget: gate failed: --fail-on {fail_on}: {worst.level} in {worst.scope}, "
-        f"{worst.tokens:,} tokens, limit {worst.limit_tokens:,}",
+        f"ctxbudget: gate failed: --fail-on {fail_on}: {worst.level} in {worst.scope}, {how_far}, "
+        f"limit {worst.limit_tokens:,}",
         err=True,
     )
     return GATE_FAILED

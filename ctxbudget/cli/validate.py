@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, shell_complete=either)
 def command(files: tuple[str, ...]) -> int:
-    """Check workflow and policy FILES; exit 2 if any is wrong.
+    """Check workflow and policy FILES, and list all that is wrong; exit 2 if anything is.
 
     A file with `phases` is a workflow, one with `rules` or `rent` a policy. Bare names mean shipped
     workflows or policies.
@@ -28,12 +28,17 @@ def command(files: tuple[str, ...]) -> int:
     """
     from ctxbudget.cli.exit_codes import FINE, USER_ERROR
     from ctxbudget.cli.output import complain
+    from ctxbudget.config.fields import WrongFileError
     from ctxbudget.core.errors import CtxBudgetError
 
     failed = False
     for name in files:
         try:
             click.echo(f"{name}: fine, {_check(name)}")
+        except WrongFileError as error:
+            for one in error.problems:
+                complain(str(one))
+            failed = True
         except CtxBudgetError as error:
             complain(str(error))
             failed = True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 from unicodedata import category
 
@@ -29,6 +29,13 @@ MAX_TIMES = 100
 """Of what may happen again; a run that goes on for ever ends nowhere."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """Stands for what an unknown key holds, so that pydantic refuses it beside all other problems."""
+
+    hint: str
+
+
 class Strict(BaseModel):
     """A mapping in a user's file: unknown keys are refused, values never change."""
 
@@ -36,16 +43,14 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, value: Any) -> Any:
+    def _tell_unknown_keys(cls, value: Any) -> Any:
+        known = cls.model_fields
         if isinstance(value, Mapping):
-            for key in value:
-                if key not in cls.model_fields:
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "unknown key; {hint}",
-                        {"hint": near_misses(str(key), cls.model_fields), "below": (str(key),)},
-                    )
-        elif not isinstance(value, cls):
+            return {
+                str(key): one if key in known else _Unknown(near_misses(str(key), known))
+                for key, one in value.items()
+            }
+        if not isinstance(value, cls):
             raise PydanticCustomError(
                 "mapping",
                 "expected keys and values ({keys}), found {found}",
@@ -278,6 +283,24 @@ ShareOfWindow = Annotated[
 ]
 
 
+class WrongFileError(ConfigError):
+    """A file is wrong, perhaps in several places; the message tells of the first, and counts them.
+
+    Attributes:
+        problems: each as an error of its own, the first included.
+    """
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        self.problems = tuple(problems)
+        first = problems[0]
+        super().__init__(
+            _first_of([one.message for one in problems]),
+            path=first.path,
+            line=first.line,
+            location=first.location,
+        )
+
+
 M = TypeVar("M", bound=Strict)
 
 
@@ -285,12 +308,12 @@ def validated(model: type[M], document: Document) -> M:
     """Return a document as a model.
 
     Raises:
-        ConfigError: names the file, the line, the key, what was found and what is allowed.
+        WrongFileError: names the file, the line, the key, what was found and what is allowed.
     """
     try:
         return model.model_validate(document.content)
     except ValidationError as error:
-        raise _config_error(error, document) from None
+        raise WrongFileError(_problems(error, document)) from None
 
 
 def budget_option(text: str, option: str) -> Limit:
@@ -332,33 +355,39 @@ def _number(text: str) -> int | float | None:
     return int(match[1].replace("_", "")) * scale
 
 
-def _config_error(error: ValidationError, document: Document) -> ConfigError:
-    """Return the first thing that is wrong with a document, with its line."""
-    location, message = first_problem(error, document.within)
-    return ConfigError(
-        message, path=document.path, line=document.line_of(location), location=location
-    )
+def first_problem(error: ValidationError) -> tuple[Location, str]:
+    """Return where the first problem is, and what it is and how many more there are."""
+    found = _problems(error)
+    return found[0].location, _first_of([one.message for one in found])
 
 
-def first_problem(
-    error: ValidationError, within: Callable[[Location], Location] = lambda location: location
-) -> tuple[Location, str]:
-    """Return where the first problem is, and what it is and how many more there are.
+def _first_of(messages: Sequence[str]) -> str:
+    more = len(messages) - 1
+    return f"{messages[0]} (and {more} more problem{'s' * (more > 1)})" if more else messages[0]
 
-    Args:
-        error: what pydantic found.
-        within: cuts a location to what is written, where a shorthand was expanded.
+
+def _problems(error: ValidationError, document: Document | None = None) -> list[ConfigError]:
+    """Return all that pydantic found, from the top of a document to its end.
+
+    What is missing comes last: its key may be there, misspelt.
     """
     found = error.errors(include_url=False, include_input=True)
-    problems = [one for one in found if not _is_an_echo(one)]
-    first = problems[0]
-    message = _in_our_words(first)
-    if len(problems) > 1:
-        message += f" (and {len(problems) - 1} more problem{'s' if len(problems) > 2 else ''})"
-    location = tuple(step for step in first["loc"] if step not in TAGS)
-    if first["type"] != "missing":
-        location = (*within(location), *first.get("ctx", {}).get("below", ()))
-    return location, message
+    told = [(one, _problem(one, document)) for one in found if not _is_an_echo(one)]
+    told.sort(key=lambda pair: (pair[0]["type"] == "missing", pair[1].line or 0))
+    return [one for _, one in told]
+
+
+def _problem(found: ErrorDetails, document: Document | None) -> ConfigError:
+    location = tuple(step for step in found["loc"] if step not in TAGS)
+    if found["type"] != "missing":
+        if document is not None:  # a shorthand was expanded
+            location = document.within(location)
+        location = (*location, *found.get("ctx", {}).get("below", ()))
+    message = _in_our_words(found)
+    if document is None:
+        return ConfigError(message, location=location)
+    line = document.line_of(location)
+    return ConfigError(message, path=document.path, line=line, location=location)
 
 
 def _is_an_echo(problem: ErrorDetails) -> bool:
@@ -371,10 +400,15 @@ def _in_our_words(problem: ErrorDetails) -> str:
     kind, ctx = problem["type"], problem.get("ctx", {})
     if kind == "missing":
         return "is required and missing; add it"
+    if kind == _UNKNOWN_KEY:
+        return f"unknown key; {problem['input'].hint}"
     if kind not in _PYDANTIC_OWN:
         return problem["msg"]
     return f"{_PYDANTIC_OWN[kind].format(**ctx)}, found {shown(problem['input'])}"
 
+
+_UNKNOWN_KEY = "extra_forbidden"
+"""What pydantic calls a key that a model does not have."""
 
 TAGS = ("<name>", "<inline>")
 """Marks that pydantic puts into a location for a value that may be a name or a mapping."""

@@ -77,33 +77,44 @@ def load_policy(spec: str | Mapping[str, Any], *, beside: Path | None = None) ->
     return read_policy(lookup.find("policies", name, beside=beside), params or {})
 
 
+def policy_option(spec: str, option: str = "--policy") -> LoadedPolicy:
+    """Return the policy that an option of the command line names, as `load_policy` does.
+
+    Raises:
+        ConfigError: names the option, unless a file is wrong.
+    """
+    try:
+        return load_policy(spec)
+    except ConfigError as error:
+        if error.path is not None or error.location:
+            raise
+        raise ConfigError(error.message, location=(option,)) from error
+
+
 def read_policy(path: Path, params: Mapping[str, bool | int | float | str] = {}) -> LoadedPolicy:
     """Return the policy in a file, with some of its params set.
 
     Raises:
-        ConfigError: the file is wrong, or has no such param.
+        ConfigError: the file is wrong; or, without a path, a param is.
     """
     document = read_document(path)
     known = document.content.get("params") or {}
     known = known if isinstance(known, dict) else {}
     for key in params:
         if key not in known:
-            raise ConfigError(
-                f"the policy has no param {key!r}; {near_misses(key, known)}",
-                path=document.path,
-                line=document.line_of(("params",)),
-                location=("params",),
-            )
+            raise ConfigError(f"{path.stem} has no param {key!r}; {near_misses(key, known)}")
     pairs = ",".join(f"{key}={_said(value)}" for key, value in params.items())
     if params:
-        document = replace(document, content={**document.content, "params": {**known, **params}})
+        given = {**document.content, "params": {**known, **params}}
+        document = replace(document, content=given)
     try:
         file = validated(PolicyFile, document)
     except ConfigError as error:
-        message = f"{error.message}; this is with {pairs}" if params else error.message
-        raise ConfigError(
-            message, path=error.path, line=error.line, location=error.location
-        ) from None
+        if not params:
+            raise
+        read_policy(path)  # the file may be wrong by itself
+        at = f" ({error.key})" if error.key else ""
+        raise ConfigError(f"{path.stem} with {pairs}: {error.message}{at}") from None
     if file.name in RESERVED and path.resolve() != lookup.find("policies", file.name).resolve():
         raise ConfigError(
             f"{file.name!r} is the name of what policies are compared with; choose another",

@@ -10,7 +10,12 @@ from typing import TypeAlias
 from ctxbudget.config.document import Document, Location
 from ctxbudget.config.model_prices import caches_of, models_of, prices_of
 from ctxbudget.config.own_code import OwnAllocator, import_attribute
-from ctxbudget.config.policy_file import LoadedPolicy, load_policy, refuse_impossible
+from ctxbudget.config.policy_file import (
+    LoadedPolicy,
+    load_policy,
+    policy_option,
+    refuse_impossible,
+)
 from ctxbudget.config.policy_format import Bound
 from ctxbudget.config.workflow_file import (
     AllocatorPart,
@@ -213,8 +218,7 @@ def _policy(loaded: LoadedWorkflow, overrides: Overrides) -> LoadedPolicy:
     """Return the policy to use; without a wish, the one that suits the workflow."""
     default = _default_policy(loaded.workflow)
     if overrides.policy is not None:
-        with _blaming("--policy", overrides.policy, ()):
-            return load_policy(overrides.policy)  # a path is meant as the shell means it
+        return policy_option(overrides.policy)  # a path is meant as the shell means it
     spec = default if loaded.policy_spec is None else loaded.policy_spec
     with _blaming("policy", spec, ()):
         return load_policy(spec, beside=loaded.folder)

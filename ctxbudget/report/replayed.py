@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -95,3 +95,13 @@ def _errors(pairs: Sequence[tuple[int, int]]) -> Errors | None:
         median_frac=found[len(found) // 2],
         p95_frac=found[min(len(found) - 1, int(0.95 * len(found)))],
     )
+
+
+def missing_texts(one: Replayed) -> Iterator[str]:
+    """Yield what cannot be told of a run whose texts are not there; nothing of others."""
+    if one.run.has_texts:
+        return
+    if any(found.assumed_forms for found in one.found):
+        yield "assumed: sizes of shorter forms, since the journal holds no texts; recall needs them"
+    else:
+        yield "the journal holds no texts, so recall is not known"

@@ -10,7 +10,9 @@ from ctxbudget.replay import WhatIf
 from ctxbudget.report.diagnosis import diagnose
 from ctxbudget.report.markdown import escaped, table
 from ctxbudget.report.money import cost_notes, share_cell, usd_cell
-from ctxbudget.report.replayed import Replayed
+from ctxbudget.report.plain import how_many
+from ctxbudget.report.replayed import Replayed, missing_texts
+from ctxbudget.report.what_if_json import of_none
 
 
 def simulation_markdown(
@@ -83,7 +85,7 @@ def replayed_markdown(replayed: Replayed) -> str:
     """Return a row for each policy: what it would have cost, and what it would have lost."""
     none = replayed.none
     head = (
-        f"**{escaped(replayed.file)}**: {replayed.run.calls:,} calls, window "
+        f"**{escaped(replayed.file)}**: {how_many(replayed.run.calls, 'call')}, window "
         f"{replayed.scale.window_tokens:,}"
     )
     heads = (
@@ -95,7 +97,7 @@ def replayed_markdown(replayed: Replayed) -> str:
         "USD: input and summaries, without output. With misses: each missed item written again, "
         f"and one more call for it. Prices: {replayed.price_date}"
     )
-    parts = [head, table(heads, rows), escaped(notes)]
+    parts = [head, table(heads, rows), *missing_texts(replayed), escaped(notes)]
     if any(one.bound is not None for one in replayed.found):
         parts.append("(bound): to compare with; it could not run.")
     return "\n\n".join(parts)
@@ -108,14 +110,14 @@ def _replayed_row(one: WhatIf, none: WhatIf | None) -> tuple[str, ...]:
         f"{run.sent_tokens:,}",
         f"{one.peak_tokens:,}",
         usd_cell(one.cost_usd),
-        share_cell(one.cost_usd, none.cost_usd if none is not None else None),
+        _percent(of_none(one, none)),
         f"{one.rewrites:,}",
-        _recall(recall.recall if recall is not None else None),
-        _recall(recall.quote_recall if recall is not None else None),
+        _percent(recall.recall if recall is not None else None),
+        _percent(recall.quote_recall if recall is not None else None),
         f"{len(recall.misses):,}" if recall is not None else "–",
         usd_cell(one.total_cost_usd if recall is not None else None),
     )
 
 
-def _recall(share_frac: float | None) -> str:
+def _percent(share_frac: float | None) -> str:
     return "–" if share_frac is None else f"{share_frac:.1%}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ STYLES = {
 }
 BAR_CELLS = 13
 
-ENOUGH_NAME, ENOUGH_EVENTS = 28, 24
+ENOUGH_NAME, ENOUGH_EVENTS = 28, 18
 """Columns of the terminal for names and for events, before what can be worked out is shown."""
 
 LEAST_EVENTS = 12
@@ -128,32 +128,36 @@ DROPPED = ("sent", "allocated", "pruned", "residual", EVENTS, "USD", "of budget"
 def _phase_table(metrics: Metrics, width: int) -> Table:
     run = metrics.run
     columns = [column for column in COLUMNS if metrics.is_priced or not column.is_money]
-    names, rows, dim = ["phase"], [], set()
-    for row in metrics.phases:
-        for wave in row.waves if len(row.waves) > 1 else []:
-            dim.add(len(names))
-            names.append(f"{row.id} wave {wave.wave}")
-            rows.append([column.wave(row, wave) for column in columns])
-        names.append(row.id)
-        rows.append([column.cell(row, run) for column in columns])
+    rows = list(_phase_rows(metrics, columns))
     parts = [
         _Part(
             title=column.title,
-            cells=tuple(cells[place] for cells in rows),
+            cells=tuple(cells[place] for _, _, cells in rows),
             foot=column.foot(run),
             is_text=column.is_text,
         )
         for place, column in enumerate(columns)
     ]
+    names = ["phase", *(name for name, _, _ in rows)]
     shown, fitted = _beside(parts, names, width, worked_out=WORKED_OUT, drop=DROPPED)
     named = [
-        f"[dim]{escape(name)}[/]" if place in dim else escape(name)
-        for place, name in enumerate(fitted)
+        f"[dim]{escape(name)}[/]" if is_wave else escape(name)
+        for name, (_, is_wave, _) in zip(fitted[1:], rows, strict=True)
     ]
     table = plain_table(caption=_caption({part.title for part in shown}), show_footer=True)
-    table.add_column(named[0], "run", overflow="fold")
-    _fill(table, shown, named[1:], width - BETWEEN - _longest(fitted))
+    table.add_column(fitted[0], "run", overflow="fold")
+    _fill(table, shown, named, width - BETWEEN - _longest(fitted))
     return table
+
+
+def _phase_rows(
+    metrics: Metrics, columns: Sequence[_Column]
+) -> Iterator[tuple[str, bool, list[str]]]:
+    """Yield each row's name, whether it is a wave's, and its cells."""
+    for row in metrics.phases:
+        for wave in row.waves if len(row.waves) > 1 else []:
+            yield f"{row.id} wave {wave.wave}", True, [one.wave(row, wave) for one in columns]
+        yield row.id, False, [one.cell(row, metrics.run) for one in columns]
 
 
 def _caption(titles: set[str]) -> str:

@@ -109,6 +109,15 @@ def ratio(part_usd: Decimal | None, whole_usd: Decimal | None) -> float | None:
     return float(part_usd / whole_usd) if part_usd is not None and whole_usd else None
 
 
+def of_none(one: WhatIf, none: WhatIf | None) -> float | None:
+    """Return the cost as a share of that under `none`; without a price, the tokens sent."""
+    if none is None:
+        return None
+    if one.cost_usd is None or none.cost_usd is None:
+        return share(one.metrics.run.sent_tokens, none.metrics.run.sent_tokens)
+    return ratio(one.cost_usd, none.cost_usd)
+
+
 def share(part: int, whole: int) -> float | None:
     """Return a part as a share of a whole; None of nothing."""
     return part / whole if whole else None

@@ -12,9 +12,9 @@ from rich.table import Table
 from ctxbudget.config.policy_file import NONE
 from ctxbudget.replay import WhatIf
 from ctxbudget.report.plain import how_many, visible
-from ctxbudget.report.replayed import Replayed
+from ctxbudget.report.replayed import Replayed, missing_texts
 from ctxbudget.report.tables import plain_table
-from ctxbudget.report.what_if_json import ratio, share
+from ctxbudget.report.what_if_json import of_none, ratio, share
 
 COSTS = ("sent", "peak", "USD", "of none", "cached", "rewrites", "summaries")
 LOSSES = ("recall", "quotes", "misses", "with misses", "of none")
@@ -76,12 +76,8 @@ def _print_head(console: Console, replayed: Replayed) -> None:
     )
     for line in _asked(replayed):
         console.print(escape(visible(line)), highlight=False)
-    if not run.has_texts and any(one.assumed_forms for one in replayed.found):
-        console.print(
-            "assumed: sizes of shorter forms, since the journal holds no texts; recall needs them"
-        )
-    elif not run.has_texts:
-        console.print("the journal holds no texts, so recall is not known")
+    for line in missing_texts(replayed):
+        console.print(line)
 
 
 def _asked(replayed: Replayed) -> list[str]:
@@ -195,20 +191,11 @@ def _costs(one: WhatIf, none: WhatIf | None) -> list[str]:
         f"{sent.sent_tokens:,}",
         f"{one.peak_tokens:,}",
         _usd(one.cost_usd),
-        _share(_of_none(one, none)),
+        _share(of_none(one, none)),
         _share(share(sent.cache.cache_read_tokens, sent.sent_tokens)),
         f"{one.rewrites:,}",
         f"{one.compactions:,}",
     ]
-
-
-def _of_none(one: WhatIf, none: WhatIf | None) -> float | None:
-    """Return the cost as a share of that under `none`; without a price, the tokens sent."""
-    if none is None:
-        return None
-    if one.cost_usd is None or none.cost_usd is None:
-        return share(one.metrics.run.sent_tokens, none.metrics.run.sent_tokens)
-    return ratio(one.cost_usd, none.cost_usd)
 
 
 def _losses(one: WhatIf, none: WhatIf | None) -> list[str]:

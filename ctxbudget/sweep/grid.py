@@ -8,7 +8,7 @@ from itertools import product
 from typing import Final
 
 from ctxbudget.config.fields import budget_option, tokens_option
-from ctxbudget.config.policy_file import BOUNDS, NONE, LoadedPolicy, load_policy
+from ctxbudget.config.policy_file import BOUNDS, NONE, LoadedPolicy, policy_option
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.types import Base, Limit
 
@@ -125,7 +125,7 @@ def grid(
             "the sweep is empty; name policies with --policy, such as --policy masking "
             "(`ctxbudget policies` lists them)"
         )
-    loaded = {spec: load_policy(spec) for spec in dict.fromkeys(policies)}
+    loaded = {spec: policy_option(spec) for spec in dict.fromkeys(policies)}
     _refuse_unknown(params, loaded.values())
     cells: list[tuple[str, Limit | None]] = [*budgets] or [("", None)]
     alone = (NONE, *BOUNDS) if has_bounds else (NONE,)
@@ -166,7 +166,7 @@ def _refuse_unknown(params: Mapping[str, object], policies: Iterable[LoadedPolic
 
 def _settings(spec: str, cells: Sequence[tuple[str, Limit | None]]) -> Iterator[Setting]:
     """Yield a policy at each budget."""
-    policy = load_policy(spec)
+    policy = policy_option(spec, "--param")  # it was there without the params of the sweep
     for text, limit in cells:
         yield Setting(policy=policy, spec=spec, budget=limit, budget_text=text)
 

@@ -23,7 +23,7 @@ from ctxbudget.report.html.lines import PolicyLine, lines_chart
 from ctxbudget.report.html.misses import miss_chart
 from ctxbudget.report.html.page import Page, Section, Table
 from ctxbudget.report.html.tradeoff import Choice, tradeoff_chart
-from ctxbudget.report.replayed import Replayed
+from ctxbudget.report.replayed import Replayed, missing_texts
 from ctxbudget.report.what_if_json import ratio, share
 
 
@@ -101,10 +101,7 @@ def _notes(replayed: Replayed, tried: Sequence[WhatIf]) -> list[str]:
         f"{words.times(one.fitted_calls, 'prompt')} fit."
         for one in fitted
     ]
-    if not replayed.run.has_texts:
-        notes.append(
-            "The journal holds no texts: sizes of shorter forms are assumed, and recall is not known."
-        )
+    notes += [f"{said[:1].upper()}{said[1:]}." for said in missing_texts(replayed)]
     if any(one.cost_usd is None for one in replayed.found):
         notes.append("The price of a model is not known, so costs are not; --price sets one.")
     return notes
