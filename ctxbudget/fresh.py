@@ -13,7 +13,8 @@ from typing import Final
 
 from ctxbudget.config.run_setup import Overrides, RunSetup, find_allocator, set_up_run
 from ctxbudget.config.sizes import Measure
-from ctxbudget.config.workflow_file import LoadedWorkflow, MetadataLayer, PhasePart
+from ctxbudget.config.workflow_file import LoadedWorkflow
+from ctxbudget.config.workflow_format import MetadataLayer, PhasePart
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import BudgetExceededError, ConfigError
 from ctxbudget.core.events import (

@@ -17,7 +17,8 @@ from recorded_lines import OPUS, claude_message, claude_usage
 from ctxbudget.config.document import parse_document
 from ctxbudget.config.fields import validated
 from ctxbudget.config.run_setup import set_up_run
-from ctxbudget.config.workflow_file import Workflow, read_workflow
+from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_format import Workflow
 from ctxbudget.core.errors import SourceError
 from ctxbudget.drafting import Cut, Draft, Recorded, Step, as_data, as_yaml, drafted, steps_of
 from ctxbudget.drafting.fitting import OFF_FRAC, fitted, followed

@@ -18,7 +18,8 @@ from ctxbudget.config.document import parse_document
 from ctxbudget.config.fields import validated
 from ctxbudget.config.policy_file import policy_from_data
 from ctxbudget.config.run_setup import RunSetup, find_allocator, set_up_run
-from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow
+from ctxbudget.config.workflow_format import Workflow
 from ctxbudget.core.engine import Engine
 from ctxbudget.core.errors import BudgetExceededError, SourceError
 from ctxbudget.core.events import (

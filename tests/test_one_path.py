@@ -10,7 +10,8 @@ import pytest
 from ctxbudget import Run
 from ctxbudget.config.lookup import find, names
 from ctxbudget.config.run_setup import Overrides, set_up_run
-from ctxbudget.config.workflow_file import Deliver, read_workflow
+from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_format import Deliver
 from ctxbudget.core.errors import JournalError
 from ctxbudget.core.events import ItemTouched, Pruned
 from ctxbudget.core.types import Do, Form

@@ -18,7 +18,8 @@ from ctxbudget.config.run_setup import (
     placed,
     set_up_run,
 )
-from ctxbudget.config.workflow_file import Deliver, read_workflow
+from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_format import Deliver
 from ctxbudget.core.allocation import fixed
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import AllocatorSpec, Phase

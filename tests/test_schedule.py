@@ -21,7 +21,8 @@ from ctxbudget.config.document import parse_document
 from ctxbudget.config.fields import validated
 from ctxbudget.config.policy_file import load_policy
 from ctxbudget.config.run_setup import Overrides, set_up_run
-from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow
+from ctxbudget.config.workflow_format import Workflow
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.schedule.board import Board, Load, bits
 from ctxbudget.schedule.bound import lowest_possible_tokens

@@ -20,7 +20,8 @@ from ctxbudget import Run
 from ctxbudget.config import lookup
 from ctxbudget.config.policy_file import load_policy, refuse_impossible
 from ctxbudget.config.run_setup import Overrides, set_up_run
-from ctxbudget.config.workflow_file import Deliver, read_workflow
+from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_format import Deliver
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import Event, PhaseClosed, Pruned, RunClosed, Told
 from ctxbudget.core.policy import RulePolicy

@@ -26,7 +26,8 @@ from ctxbudget.config.document import parse_document
 from ctxbudget.config.fields import validated
 from ctxbudget.config.run_setup import Overrides, set_up_run
 from ctxbudget.config.sizes import Counted, counted, sources
-from ctxbudget.config.workflow_file import LoadedWorkflow, Workflow, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow
+from ctxbudget.config.workflow_format import Workflow
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import (
     AgentFinished,

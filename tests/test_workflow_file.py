@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from commands import ROOT, written
 
-from ctxbudget.config.workflow_file import LoadedWorkflow, PhasePart, read_workflow
+from ctxbudget.config.workflow_file import LoadedWorkflow, read_workflow
+from ctxbudget.config.workflow_format import PhasePart
 from ctxbudget.core.errors import ConfigError
 
 SHIPPED = sorted((ROOT / "workflows").glob("*.yaml"))

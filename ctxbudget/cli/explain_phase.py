@@ -10,7 +10,8 @@ from ctxbudget.cli.output import print_json, wrapped
 from ctxbudget.cli.workflow_overrides import workflow_overrides
 from ctxbudget.config.lookup import find
 from ctxbudget.config.run_setup import RunSetup, set_up_run
-from ctxbudget.config.workflow_file import PhasePart, read_workflow
+from ctxbudget.config.workflow_file import read_workflow
+from ctxbudget.config.workflow_format import PhasePart
 from ctxbudget.core.errors import ConfigError, near_misses
 from ctxbudget.core.graph import PhaseGraph
 from ctxbudget.report import phase_words

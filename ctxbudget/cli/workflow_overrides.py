@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctxbudget.cli.any_run_options import check_model
 from ctxbudget.config.fields import budget_option, tokens_option
 from ctxbudget.config.run_setup import Overrides
-from ctxbudget.config.workflow_file import Deliver
+from ctxbudget.config.workflow_format import Deliver
 
 
 def workflow_overrides(

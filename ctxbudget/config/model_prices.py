@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctxbudget.config.workflow_file import Workflow
+from ctxbudget.config.workflow_format import Workflow
 from ctxbudget.core.types import Cache, Price
 
 

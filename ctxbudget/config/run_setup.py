@@ -17,10 +17,10 @@ from ctxbudget.config.policy_file import (
     refuse_impossible,
 )
 from ctxbudget.config.policy_format import Bound
-from ctxbudget.config.workflow_file import (
+from ctxbudget.config.workflow_file import LoadedWorkflow
+from ctxbudget.config.workflow_format import (
     AllocatorPart,
     Deliver,
-    LoadedWorkflow,
     PhasePart,
     QuotaPart,
     ThresholdsPart,

@@ -14,7 +14,7 @@ from ctxbudget.config.policy_format import (
     StayPart,
     WhenPart,
 )
-from ctxbudget.config.workflow_file import Workflow
+from ctxbudget.config.workflow_format import Workflow
 
 MODELS: dict[str, type[Strict]] = {"workflow": Workflow, "policy": PolicyFile}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TypeAlias
 
-from ctxbudget.config.workflow_file import SizesPart
+from ctxbudget.config.workflow_format import SizesPart
 from ctxbudget.core.events import (
     Answered,
     Effect,

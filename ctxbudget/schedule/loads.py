@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ctxbudget.config.run_setup import RunSetup, placed, set_up_run
 from ctxbudget.config.sizes import Measure
-from ctxbudget.config.workflow_file import AgentPart, PhasePart, Workflow
+from ctxbudget.config.workflow_format import AgentPart, PhasePart, Workflow
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.events import CallSent, Event, PhaseClosed, PhaseStarted
 from ctxbudget.core.types import MAIN

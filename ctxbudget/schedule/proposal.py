@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from ctxbudget.config.run_setup import Overrides, RunSetup, set_up_run
 from ctxbudget.config.sizes import Measure
-from ctxbudget.config.workflow_file import Deliver, LoadedWorkflow
+from ctxbudget.config.workflow_file import LoadedWorkflow
+from ctxbudget.config.workflow_format import Deliver
 from ctxbudget.core.errors import ConfigError
 from ctxbudget.core.graph import PhaseGraph
 from ctxbudget.metrics import Metrics

@@ -10,7 +10,7 @@ from itertools import takewhile
 from ctxbudget.chance import EXPECTED, Chance, Course, times_of
 from ctxbudget.config.run_setup import RunSetup, placed
 from ctxbudget.config.sizes import Part, Sizes, Source
-from ctxbudget.config.workflow_file import (
+from ctxbudget.config.workflow_format import (
     AgentPart,
     Deliver,
     ItemPart,
