@@ -547,6 +547,8 @@ def test_switches_of_tools_by_hand(tmp_path: Path, ctxbudget: Command) -> None:
     said = ctxbudget("schedule", path, "--json").json
     # d holds both, so it peaks lowest at the very start: 5,000 + 10,000 + 1,000.
     assert [one["peak_tokens"] for one in said["file"]["phases"]] == [8_000, 15_000, 10_000, 19_000]
+    # Tools go before the next phase begins; d keeps the files.
+    assert [one["began_tokens"] for one in said["file"]["phases"]] == [5_000, 6_000, 7_000, 10_000]
     assert said["schedule"]["peak_tokens"] == 16_000
     assert said["schedule"]["order"] == ["d", "b", "a", "c"]
     assert said["is_lowest"]

@@ -115,6 +115,16 @@ def test_no_rule_takes_them(tmp_path: Path, ctxbudget: Command) -> None:
         assert found["phases"][1]["residual_tokens"] >= 15_500, policy
 
 
+def test_not_even_one_that_drops_their_layer(tmp_path: Path, ctxbudget: Command) -> None:
+    policy = """policy:
+  name: t
+  rules: [{on: before_call, select: {layer: phase}, do: drop, why: a test}]"""
+    phases = "  - {id: a, items: [{id: told, tokens: 700}], calls: 2}"
+    flow = FLOW.format(phases=phases).replace("policy: none", policy)
+    found = ctxbudget("simulate", written(tmp_path, flow), "--json").json["phases"][0]
+    assert (found["pruned_tokens"], found["residual_tokens"]) == (700, 15_500)
+
+
 def test_fresh_windows_keep_them(tmp_path: Path, ctxbudget: Command) -> None:
     phases = "  - {id: a, tools: [web], output: 1000}\n  - {id: b, tools: [web], after: [a]}"
     path = written(tmp_path, FLOW.format(phases=phases))
